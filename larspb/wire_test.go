@@ -1,0 +1,254 @@
+package larspb
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+)
+
+// codec is a message that is coded by hand as well.
+type codec struct {
+	name string
+	ids  []int32
+
+	// hand parses body by hand, and returns what was read as the generated
+	// message, and the bytes that Append makes of it.
+	hand func(body []byte) (proto.Message, []byte, error)
+}
+
+var codecs = []codec{
+	{"GetHostRequest", []int32{IDGetHostRequest}, func(body []byte) (proto.Message, []byte, error) {
+		var q HostQuery
+		err := q.Parse(body)
+		return &GetHostRequest{Seq: q.Seq, Modid: q.Modid, Cmdid: q.Cmdid}, q.Append(nil), err
+	}},
+	{"GetHostResponse", []int32{IDGetHostResponse}, func(body []byte) (proto.Message, []byte, error) {
+		var a HostAnswer
+		err := a.Parse(body)
+		m := &GetHostResponse{Seq: a.Seq, Modid: a.Modid, Cmdid: a.Cmdid, Retcode: a.Retcode}
+		if a.HasHost {
+			m.Host = &HostInfo{Ip: a.IP, Port: a.Port}
+		}
+		return m, a.Append(nil), err
+	}},
+	{"ReportRequest", []int32{IDReportRequest}, func(body []byte) (proto.Message, []byte, error) {
+		var r CallReport
+		err := r.Parse(body)
+		m := &ReportRequest{Modid: r.Modid, Cmdid: r.Cmdid, Retcode: r.Retcode}
+		if r.HasHost {
+			m.Host = &HostInfo{Ip: r.IP, Port: r.Port}
+		}
+		return m, r.Append(nil), err
+	}},
+	{"GetRouteRequest", []int32{IDGetRouteRequest, IDAPIGetRouteRequest}, func(body []byte) (proto.Message, []byte, error) {
+		var q RouteQuery
+		err := q.Parse(body)
+		return &GetRouteRequest{Modid: q.Modid, Cmdid: q.Cmdid, Seq: q.Seq}, q.Append(nil), err
+	}},
+}
+
+func codecOf(id int32) (codec, bool) {
+	for _, c := range codecs {
+		if slices.Contains(c.ids, id) {
+			return c, true
+		}
+	}
+	return codec{}, false
+}
+
+// differs says in what the hand codec and the generated code disagree on a
+// body, empty if in nothing.
+func (c codec) differs(body []byte) string {
+	want := newMessage[c.ids[0]]()
+	wantErr := proto.Unmarshal(body, want)
+	got, encoded, err := c.hand(body)
+	switch {
+	case (err == nil) != (wantErr == nil):
+		return "acceptance"
+	case err != nil && !errors.Is(err, ErrMessage):
+		return "the kind of error"
+	case err != nil:
+		return ""
+	}
+	forgetUnknown(want)
+	if !proto.Equal(got, want) {
+		return "value"
+	}
+	canonical, err := proto.MarshalOptions{Deterministic: true}.Marshal(want)
+	if err != nil || !bytes.Equal(encoded, canonical) {
+		return "encoding"
+	}
+	return ""
+}
+
+// forgetUnknown drops the fields that only the generated code keeps.
+func forgetUnknown(m proto.Message) {
+	m.ProtoReflect().SetUnknown(nil)
+	if h, ok := m.(interface{ GetHost() *HostInfo }); ok && h.GetHost() != nil {
+		h.GetHost().ProtoReflect().SetUnknown(nil)
+	}
+}
+
+func checkAll(t rapid.TB, body []byte) {
+	t.Helper()
+	for _, c := range codecs {
+		if what := c.differs(body); what != "" {
+			t.Errorf("%s: hand and generated code differ in %s on %x", c.name, what, body)
+		}
+	}
+}
+
+// oddBodies are messages on the border of what is one.
+func oddBodies() map[string][]byte {
+	varint := func(num protowire.Number, v uint64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.VarintType), v)
+	}
+	sub := func(num protowire.Number, body []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, num, protowire.BytesType), body)
+	}
+	overlong := []byte{0x08, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80}
+	return map[string][]byte{
+		"empty":                      {},
+		"truncated tag":              {0x80},
+		"tag without value":          {0x08},
+		"truncated varint":           {0x08, 0x80},
+		"field number 0":             {0x00, 0x01},
+		"largest field number":       varint(protowire.MaxValidNumber, 1),
+		"field number too large":     protowire.AppendVarint(nil, (uint64(protowire.MaxValidNumber)+1)<<3),
+		"field number of 32 bits":    append(protowire.AppendVarint(nil, math.MaxInt32<<3), 1),
+		"tag of 64 bits":             append(protowire.AppendVarint(nil, math.MaxUint64), 1),
+		"overlong tag":               {0x88, 0x00, 0x05},
+		"overlong tag, larger":       {0x88, 0x80, 0x80, 0x00, 0x05},
+		"overlong varint of 1":       append(overlong, 0x00),
+		"varint of 64 bits":          append(overlong, 0x01),
+		"varint of 65 bits":          append(overlong, 0x02),
+		"varint of 11 bytes":         append(overlong, 0x80, 0x00),
+		"int32 cut from 64 bits":     varint(2, 1<<40|7),
+		"field twice":                append(varint(2, 1), varint(2, 2)...),
+		"field twice, then zero":     append(varint(2, 1), varint(2, 0)...),
+		"host empty":                 append(sub(3, nil), sub(5, nil)...),
+		"host twice, merged":         slices.Concat(sub(3, varint(1, 1)), sub(3, varint(2, 2)), sub(5, varint(1, 1)), sub(5, varint(2, 2))),
+		"host with zeros":            append(sub(3, varint(1, 0)), sub(5, varint(2, 0))...),
+		"host truncated":             {0x1a, 0x05, 0x08, 0x01},
+		"host broken within":         {0x1a, 0x01, 0x08},
+		"host of 2^63 bytes":         append(protowire.AppendTag(nil, 3, protowire.BytesType), 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01),
+		"host as a varint":           append(varint(3, 1), varint(5, 1)...),
+		"number as bytes":            append(sub(1, []byte("x")), sub(10, nil)...),
+		"unknown of every wire type": {0x78, 0x01, 0x79, 1, 2, 3, 4, 5, 6, 7, 8, 0x7a, 0x01, 0x00, 0x7d, 1, 2, 3, 4},
+		"unknown in the host":        sub(3, sub(7, []byte("x"))),
+		"group":                      {0x7b, 0x08, 0x01, 0x7c},
+		"group in a group":           {0x7b, 0x0b, 0x0c, 0x7c},
+		"group without end":          {0x7b, 0x08, 0x01},
+		"group with another's end":   {0x7b, 0x74},
+		"end without a group":        {0x7c},
+		"known field as a group":     {0x0b, 0x0c},
+		"host as a group":            {0x1b, 0x1c, 0x2b, 0x2c},
+		"wire type 6":                {0x0e, 0x01},
+		"wire type 7":                {0x0f, 0x01},
+		"groups 10,000 deep":         slices.Concat(bytes.Repeat([]byte{0x7b}, 10_000), bytes.Repeat([]byte{0x7c}, 10_000)),
+		"groups 10,002 deep":         slices.Concat(bytes.Repeat([]byte{0x7b}, 10_002), bytes.Repeat([]byte{0x7c}, 10_002)),
+	}
+}
+
+func TestWireOddBodies(t *testing.T) {
+	for name, body := range oddBodies() {
+		t.Run(name, func(t *testing.T) { checkAll(t, body) })
+	}
+}
+
+// drawField draws the bytes of one field, most often a right one.
+func drawField(t *rapid.T) []byte {
+	numbers := []uint64{0, 1, 2, 3, 4, 5, 6, 10, 15, 16, 1<<29 - 1, 1 << 29, 1<<31 - 1, 1 << 31}
+	num := rapid.OneOf(rapid.SampledFrom(numbers[1:8]), rapid.SampledFrom(numbers)).Draw(t, "number")
+	typ := rapid.OneOf(rapid.SampledFrom([]uint64{0, 2}), rapid.Uint64Range(0, 7)).Draw(t, "type")
+	b := protowire.AppendVarint(nil, num<<3|typ)
+	switch protowire.Type(typ) {
+	case protowire.VarintType:
+		v := rapid.OneOf(rapid.Uint64Range(0, 200), rapid.Uint64()).Draw(t, "value")
+		return protowire.AppendVarint(b, v)
+	case protowire.BytesType:
+		var body []byte
+		for range rapid.IntRange(0, 2).Draw(t, "fields") {
+			body = append(body, drawField(t)...)
+		}
+		return protowire.AppendBytes(b, body)
+	}
+	return append(b, rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(t, "rest")...)
+}
+
+func TestWireEqualsGenerated(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var body []byte
+		for range rapid.IntRange(0, 5).Draw(t, "fields") {
+			body = append(body, drawField(t)...)
+		}
+		cut := rapid.OneOf(rapid.Just(len(body)), rapid.IntRange(0, len(body))).Draw(t, "cut")
+		checkAll(t, body[:cut])
+	})
+}
+
+func FuzzWire(f *testing.F) {
+	for _, body := range oddBodies() {
+		f.Add(body)
+	}
+	for _, v := range loadVectors(f) {
+		f.Add(v.bytes(f)[HeaderSize:])
+	}
+	f.Fuzz(func(t *testing.T, body []byte) { checkAll(t, body) })
+}
+
+// Every value comes back from its own bytes, and Append only appends.
+func TestWireRoundTrip(t *testing.T) {
+	i32 := rapid.OneOf(rapid.Just(int32(0)), rapid.Int32())
+	u32 := rapid.OneOf(rapid.Just(uint32(0)), rapid.Uint32())
+	rapid.Check(t, func(t *rapid.T) {
+		want := HostAnswer{
+			Seq: u32.Draw(t, "seq"), Modid: i32.Draw(t, "modid"), Cmdid: i32.Draw(t, "cmdid"),
+			Retcode: i32.Draw(t, "retcode"), HasHost: rapid.Bool().Draw(t, "has host"),
+		}
+		if want.HasHost {
+			want.IP, want.Port = i32.Draw(t, "ip"), i32.Draw(t, "port")
+		}
+		roundTrip(t, want, HostAnswer.Append, (*HostAnswer).Parse)
+		roundTrip(t, HostQuery{want.Seq, want.Modid, want.Cmdid}, HostQuery.Append, (*HostQuery).Parse)
+		roundTrip(t, RouteQuery{want.Modid, want.Cmdid, want.Seq}, RouteQuery.Append, (*RouteQuery).Parse)
+		report := CallReport{want.Modid, want.Cmdid, want.HasHost, want.IP, want.Port, want.Retcode}
+		roundTrip(t, report, CallReport.Append, (*CallReport).Parse)
+	})
+}
+
+func roundTrip[T comparable](t *rapid.T, want T, encode func(T, []byte) []byte, parse func(*T, []byte) error) {
+	encoded := encode(want, []byte("before"))
+	body, ok := bytes.CutPrefix(encoded, []byte("before"))
+	if !ok {
+		t.Fatalf("Append changed what was there: %q", encoded)
+	}
+	var got T
+	if err := parse(&got, body); err != nil || got != want {
+		t.Fatalf("got %+v, %v; want %+v", got, err, want)
+	}
+	checkAll(t, body)
+}
+
+func TestWireAllocations(t *testing.T) {
+	buf := make([]byte, 0, 128)
+	broken := []byte{0x08}
+	tests := map[string]func(){
+		"GetHostRequest":  func() { var m HostQuery; buf = benchQuery.Append(buf[:0]); _ = m.Parse(buf) },
+		"GetHostResponse": func() { var m HostAnswer; buf = benchAnswer.Append(buf[:0]); _ = m.Parse(buf) },
+		"ReportRequest":   func() { var m CallReport; buf = benchReport.Append(buf[:0]); _ = m.Parse(buf) },
+		"GetRouteRequest": func() { var m RouteQuery; buf = benchRoute.Append(buf[:0]); _ = m.Parse(buf) },
+		"broken body":     func() { var m CallReport; _ = m.Parse(broken) },
+	}
+	for name, f := range tests {
+		if allocs := testing.AllocsPerRun(1000, f); allocs != 0 {
+			t.Errorf("%s: %v allocations, want 0", name, allocs)
+		}
+	}
+}

@@ -1,0 +1,13 @@
+// Package route is the vocabulary of routes: services, hosts, and the table
+// from one to the other.
+//
+// A Table is an immutable snapshot. An edit makes a new one that shares all
+// that did not change, so readers never wait and an edit costs in proportion
+// to what it touches. Diff tells which services differ between two tables.
+//
+//	t := route.NewTable(7, map[route.Key][]route.Host{k: hosts})
+//	t = t.With(8, map[route.Key][]route.Host{k: nil}) // k is gone
+//	hosts := t.Hosts(k)
+//
+// Everything here is pure and safe for concurrent use.
+package route
