@@ -1,0 +1,368 @@
+package lb
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"lars/route"
+)
+
+func hostsOf(n int) []route.Host {
+	hosts := make([]route.Host, n)
+	for i := range hosts {
+		hosts[i] = host(i)
+	}
+	return hosts
+}
+
+// newClassic returns a balancer of n hosts of which the last ones are ejected.
+func newClassic(n, ejected int) *Classic {
+	c := NewClassic(DefaultConfig())
+	c.Update(hostsOf(n), 0)
+	for i := n - ejected; i < n; i++ {
+		for range c.cfg.ContinErrLimit {
+			c.Report(host(i), false, 0)
+		}
+	}
+	return c
+}
+
+func report(c *Classic, h route.Host, ok bool, times int, now time.Duration) {
+	for range times {
+		c.Report(h, ok, now)
+	}
+}
+
+// Defect 3: the original frees a host that left the route but keeps it in its
+// map, and frees it again at the next update.
+func TestDefect3HostsRemovedAndAddedAgain(t *testing.T) {
+	c := NewClassic(DefaultConfig())
+	present := make(map[route.Host]bool)
+	for round := range 2000 {
+		now := time.Duration(round) * time.Second
+		var hosts []route.Host
+		for i := range 12 {
+			if (round*7+i*i)%5 != 0 {
+				hosts = append(hosts, host(i))
+			}
+		}
+		c.Update(hosts, now)
+		checkInvariants(t, c)
+		clear(present)
+		for _, h := range hosts {
+			present[h] = true
+		}
+		for i := range 60 {
+			h, verdict := c.Pick(now)
+			if verdict == Picked && !present[h] {
+				t.Fatalf("round %d: picked %v, which left", round, h)
+			}
+			// A late result of a host that left, and one of the host picked.
+			c.Report(host(i%12), i%3 == 0, now)
+			c.Report(h, false, now)
+		}
+		checkInvariants(t, c)
+	}
+}
+
+// Defect 26: the original leaves access_cnt, idle_ts and overload_ts
+// uninitialised, so that the first failure of a host can look like the end of
+// a window of failures only, and eject it.
+func TestDefect26FirstFailureEjectsNobody(t *testing.T) {
+	const boot = 1000 * time.Hour // an epoch long before the host was added
+	c := NewClassic(DefaultConfig())
+	c.Update(hostsOf(2), boot)
+	for i := range 2 {
+		if change := c.Report(host(i), false, boot+time.Second); change != None {
+			t.Errorf("first failure of %v: %v", host(i), change)
+		}
+	}
+	report(c, host(1), false, 14, boot+time.Second)
+	for i := range 10 {
+		if h, _ := c.Pick(boot + time.Second); h != host(0) {
+			t.Errorf("pick %d is a probe, want one only after 10", i+1)
+		}
+	}
+	report(c, host(1), false, 1, boot+15*time.Second)
+	if states := c.Explain(nil); !states[1].Overload {
+		t.Error("the ejected host came back before overload_timeout")
+	}
+}
+
+// Defect 27: the original resets the counters in the call that closes a
+// window, before it sends them, so that the last calls of each window are
+// never reported. Here the sum over all windows arrives.
+func TestDefect27WhatWasCountedIsReported(t *testing.T) {
+	tests := []struct {
+		name  string
+		close func(c *Classic) // makes calls until a window has been closed
+		want  Result
+	}{
+		{"eject", func(c *Classic) {
+			report(c, host(0), false, 15, time.Second)
+		}, Result{Succ: 3, Err: 15, TotalSucc: 3, TotalErr: 15, Overload: true}},
+		{"reinstate", func(c *Classic) {
+			report(c, host(0), false, 15, time.Second)
+			report(c, host(0), true, 6, time.Second)
+		}, Result{Succ: 9, Err: 15, TotalSucc: 9, TotalErr: 15}},
+		{"new window", func(c *Classic) {
+			report(c, host(0), true, 4, 15*time.Second)
+		}, Result{Succ: 7, TotalSucc: 7}},
+		{"window that ejects", func(c *Classic) {
+			report(c, host(0), false, 7, time.Second)
+			report(c, host(0), false, 1, 15*time.Second)
+		}, Result{Succ: 3, Err: 8, TotalSucc: 3, TotalErr: 8, Overload: true}},
+		{"overload timeout", func(c *Classic) {
+			report(c, host(0), false, 15, time.Second)
+			report(c, host(0), false, 1, 16*time.Second)
+		}, Result{Succ: 3, Err: 16, TotalSucc: 3, TotalErr: 16}},
+		{"host leaves", func(c *Classic) {
+			report(c, host(0), false, 2, time.Second)
+			c.Update(nil, time.Second)
+		}, Result{Succ: 3, Err: 2, TotalSucc: 3, TotalErr: 2}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newClassic(1, 0)
+			report(c, host(0), true, 3, 0)
+			tt.close(c)
+			tt.want.Host = host(0)
+			if got := c.Collect(nil); len(got) != 1 || got[0] != tt.want {
+				t.Errorf("Collect = %+v, want %+v", got, tt.want)
+			}
+			for _, r := range c.Collect(nil) {
+				if r.Succ+r.Err >= tt.want.Succ+tt.want.Err {
+					t.Errorf("reported twice: %+v", r)
+				}
+			}
+		})
+	}
+}
+
+func TestDepartedAreBounded(t *testing.T) {
+	const extra = 100
+	c := newClassic(maxDeparted, 0)
+	for i := range maxDeparted {
+		c.Report(host(i), true, 0)
+	}
+	later := hostsOf(maxDeparted + extra)[maxDeparted:]
+	c.Update(later, 0)
+	for _, h := range later {
+		c.Report(h, false, 0)
+	}
+	c.Update(nil, 0)
+	results := c.Collect(nil)
+	if len(results) != maxDeparted || c.Dropped() != extra {
+		t.Fatalf("%d results, %d dropped; want %d and %d", len(results), c.Dropped(), maxDeparted, extra)
+	}
+	failed := 0
+	for _, r := range results {
+		failed += int(r.Err)
+	}
+	if failed != extra {
+		t.Errorf("%d of the %d newest are left", failed, extra)
+	}
+	if again := c.Collect(nil); len(again) != 0 {
+		t.Errorf("departed hosts are reported twice: %v", again)
+	}
+}
+
+func TestCollectAppends(t *testing.T) {
+	c := newClassic(2, 1)
+	first := Result{Host: host(9)}
+	got := c.Collect([]Result{first})
+	if len(got) != 3 || got[0] != first {
+		t.Errorf("Collect = %v, want two results behind the one given", got)
+	}
+	states := c.Explain([]HostState{{Host: host(9)}})
+	if len(states) != 3 || states[0].Host != host(9) || states[2].Host != host(1) {
+		t.Errorf("Explain = %v, want two states behind the one given", states)
+	}
+}
+
+// The counts stop at the largest number instead of starting over.
+func TestCountsSaturate(t *testing.T) {
+	c := newClassic(1, 0)
+	n := &c.nodes[0]
+	n.rsucc, n.carrySucc = math.MaxUint32, 7
+	n.vsucc, n.continSucc = math.MaxUint32, math.MaxUint32
+	c.Report(host(0), true, 0)
+	got := c.Collect(nil)[0]
+	if got.Succ != math.MaxUint32 || got.TotalSucc != 1 {
+		t.Errorf("Succ, TotalSucc = %d, %d", got.Succ, got.TotalSucc)
+	}
+	if s := c.Explain(nil)[0]; s.VirtualSucc != math.MaxUint32 || s.ContinSucc != math.MaxUint32 {
+		t.Errorf("state = %+v", s)
+	}
+}
+
+// With no virtual counts at all the divisor is still the report at hand.
+func TestNoVirtualCounts(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.InitSuccCnt, cfg.InitErrCnt = 0, 0
+	c := NewClassic(cfg)
+	c.Update(hostsOf(1), 0)
+	steps := []struct {
+		ok   bool
+		now  time.Duration
+		want Change
+	}{
+		{true, 15 * time.Second, None},
+		{false, 15 * time.Second, Ejected},
+		{false, 16 * time.Second, None},
+		{true, 16 * time.Second, None}, // 1 of 2 is not above 0.5
+		{true, 16 * time.Second, Reinstated},
+	}
+	for i, s := range steps {
+		if got := c.Report(host(0), s.ok, s.now); got != s.want {
+			t.Errorf("step %d: %v, want %v", i+1, got, s.want)
+		}
+	}
+}
+
+func TestUpdateKeepsNothingOfTheSlice(t *testing.T) {
+	hosts := hostsOf(3)
+	c := NewClassic(DefaultConfig())
+	c.Update(hosts, 0)
+	hosts[0] = route.Host{}
+	if h, _ := c.Pick(0); h != host(0) {
+		t.Errorf("Pick = %v after the caller changed its slice", h)
+	}
+}
+
+func TestUpdateGivesMemoryBack(t *testing.T) {
+	c := newClassic(10_000, 0)
+	if got := cap(c.nodes); got != 10_000 {
+		t.Errorf("room for %d nodes, want 10,000", got)
+	}
+	c.Update(hostsOf(5), 0)
+	if cap(c.nodes) > 10 || len(c.index.slots) > 32 {
+		t.Errorf("room for %d nodes and %d index slots is kept for 5 hosts", cap(c.nodes), len(c.index.slots))
+	}
+	checkInvariants(t, c)
+}
+
+// errorShare simulates a service at 1,000 calls a second for ten minutes, of
+// whose n hosts one is dead, and returns the share of picks that fail.
+func errorShare(n int) float64 {
+	c := newClassic(n, 0)
+	dead, failed := host(0), 0
+	const calls = 600_000
+	for i := range calls {
+		now := time.Duration(i) * time.Millisecond
+		h, verdict := c.Pick(now)
+		if verdict != Picked || h == dead {
+			failed++
+		}
+		c.Report(h, h != dead, now)
+	}
+	return float64(failed) / calls
+}
+
+// The design flaw of the classic balancer, kept for parity: the share of calls
+// that a dead host takes along is near 1/11 whatever the number of hosts is,
+// where taking each host in turn would give 1/n.
+func TestDesignFlaw(t *testing.T) {
+	tests := []struct {
+		hosts int
+		want  float64
+	}{
+		{3, 0.092},
+		{20, 0.090},
+		{50, 0.087},
+		{100, 0.083},
+	}
+	for _, tt := range tests {
+		got := errorShare(tt.hosts)
+		t.Logf("%3d hosts: %.3f of the calls fail, in turn it would be %.3f", tt.hosts, got, 1/float64(tt.hosts))
+		if math.Abs(got-tt.want) > 0.01 {
+			t.Errorf("%d hosts: %.3f of the calls fail, want about %.3f", tt.hosts, got, tt.want)
+		}
+	}
+}
+
+func TestAllocations(t *testing.T) {
+	for _, n := range []int{1, 5, 50, 500} {
+		c := newClassic(n, n/2)
+		hosts := hostsOf(n)
+		results := make([]Result, 0, n)
+		states := make([]HostState, 0, n)
+		var now time.Duration
+		i := 0
+		// Long enough that hosts are ejected, come back and begin windows.
+		allocs := testing.AllocsPerRun(5000, func() {
+			h, _ := c.Pick(now)
+			c.Report(h, i%40 < 20, now)
+			c.Report(host(n), true, now)
+			now += 10 * time.Millisecond
+			i++
+		})
+		if allocs != 0 {
+			t.Errorf("%d hosts: Pick and Report allocate %v times", n, allocs)
+		}
+		allocs = testing.AllocsPerRun(100, func() {
+			c.Update(hosts, now)
+			results = c.Collect(results[:0])
+			states = c.Explain(states[:0])
+		})
+		if allocs != 0 {
+			t.Errorf("%d hosts: an Update that changes nothing, Collect and Explain allocate %v times", n, allocs)
+		}
+	}
+}
+
+func TestNew(t *testing.T) {
+	for _, policy := range Policies() {
+		b, err := New(policy, DefaultConfig())
+		if err != nil {
+			t.Errorf("New(%q): %v", policy, err)
+			continue
+		}
+		if _, verdict := b.Pick(0); verdict != NoHosts {
+			t.Errorf("%s without hosts: %v", policy, verdict)
+		}
+		b.Update(hostsOf(1), 0)
+		if h, verdict := b.Pick(0); verdict != Picked || h != host(0) {
+			t.Errorf("%s with one host: %v, %v", policy, h, verdict)
+		}
+	}
+	if !slices.Contains(Policies(), "classic") {
+		t.Errorf("Policies() = %v, want classic among them", Policies())
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	bad := DefaultConfig()
+	bad.ProbeNum = 0
+	tests := []struct {
+		name, policy string
+		cfg          Config
+		want         string
+	}{
+		{"policy", "best", DefaultConfig(), `lb: policy = "best": want one of: classic`},
+		{"config", "classic", bad, "lb: probe_num = 0: want an integer from 1 to 1000000"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if b, err := New(tt.policy, tt.cfg); b != nil || err == nil || err.Error() != tt.want {
+				t.Errorf("New = %v, %v; want %s", b, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestStrings(t *testing.T) {
+	got := []string{
+		Picked.String(), Overloaded.String(), NoHosts.String(), Verdict(9).String(),
+		None.String(), Ejected.String(), Reinstated.String(), Change(9).String(),
+	}
+	want := []string{
+		"picked", "overloaded", "no hosts", "verdict 9",
+		"none", "ejected", "reinstated", "change 9",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
