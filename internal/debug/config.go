@@ -1,0 +1,56 @@
+package debug
+
+import (
+	"log/slog"
+	"net/netip"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// Config says where a Server listens and what it shows. The zero Config is
+// turned off.
+type Config struct {
+	// Addr is the address to listen on, as in 127.0.0.1:7780 or localhost:0.
+	// Empty or "off": none, the server does nothing. An address that is not
+	// loopback shows everything to everybody who can reach it.
+	Addr string
+
+	// Explicit says that an operator chose Addr. A port in use is an error then;
+	// else it costs a warning and the server does without. Bind sets it by
+	// itself.
+	Explicit bool
+
+	// Metrics are shown at /metrics, in this order, before those of the process.
+	Metrics []*metrics.Set
+
+	// Ready returns nil while the service can do its work, else the reason why
+	// it cannot. Nil: always ready.
+	Ready func() error
+
+	// Log receives what changes in the server. Nil: nothing.
+	Log *slog.Logger
+
+	isSet func() bool // whether a source gave Addr; nil: see Explicit
+}
+
+// Set is the part of a *config.Set that Bind needs.
+type Set interface {
+	String(p *string, section, name, def, doc string)
+	IsSet(section, name string) bool
+}
+
+// Bind declares the key [debug] addr with this default and returns a Config
+// whose Addr it fills. Load the set before New.
+func Bind(set Set, defaultAddr string) *Config {
+	c := new(Config)
+	set.String(&c.Addr, "debug", "addr", defaultAddr,
+		"address of /metrics, /healthz, /readyz and /debug/pprof/; off: none")
+	c.isSet = func() bool { return set.IsSet("debug", "addr") }
+	return c
+}
+
+func (c *Config) off() bool { return c.Addr == "" || c.Addr == "off" }
+
+func (c *Config) explicit() bool { return c.Explicit || c.isSet != nil && c.isSet() }
+
+func isLoopback(a netip.AddrPort) bool { return a.Addr().Unmap().IsLoopback() }

@@ -1,0 +1,145 @@
+package debug
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// Limits of the HTTP server. Operators' tools stay far below; they bound what a
+// peer can hold that does not behave.
+const (
+	readTimeout    = 10 * time.Second
+	writeTimeout   = 150 * time.Second // a profile of two minutes fits
+	idleTimeout    = time.Minute
+	drainTimeout   = 5 * time.Second
+	maxHeaderBytes = 8 << 10
+	maxConns       = 64
+)
+
+// Server is the debug server of one process. Make it with New.
+type Server struct {
+	// Immutable after New.
+	cfg Config
+	log *slog.Logger
+
+	// Written before Serve only.
+	mux   *http.ServeMux
+	pages []string // paths that / lists
+	ln    net.Listener
+	bound bool // Listen has run
+}
+
+// New returns a server for cfg. It binds nothing.
+func New(cfg *Config) *Server {
+	s := &Server{cfg: *cfg, log: cfg.Log, mux: http.NewServeMux()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.mountStandard()
+	return s
+}
+
+// Listen binds the address of the Config, if it names one. If the port is in
+// use and nobody chose it, Listen warns and returns nil: the service matters
+// more than this page.
+func (s *Server) Listen() error {
+	if s.bound || s.cfg.off() {
+		return nil
+	}
+	ln, err := net.Listen("tcp", s.cfg.Addr)
+	if errors.Is(err, syscall.EADDRINUSE) && !s.cfg.explicit() {
+		s.bound = true
+		s.log.Warn("debug: port in use, going on without; set [debug] addr to have it", "addr", s.cfg.Addr)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("debug: listen on %q: %w; set [debug] addr (LARS_DEBUG_ADDR) to a free HOST:PORT or to off",
+			s.cfg.Addr, cause(err))
+	}
+	s.ln, s.bound = limitConns(ln, maxConns), true
+	s.logAddr()
+	return nil
+}
+
+// cause strips what package net says about the address, since the message
+// around it names the address too.
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func (s *Server) logAddr() {
+	if isLoopback(s.Addr()) {
+		s.log.Info("debug: listening", "addr", s.Addr())
+		return
+	}
+	s.log.Warn("debug: listening beyond loopback without a login", "addr", s.Addr())
+}
+
+// Addr returns the address that Listen bound; the zero AddrPort if there is none.
+func (s *Server) Addr() netip.AddrPort {
+	if s.ln == nil {
+		return netip.AddrPort{}
+	}
+	return s.ln.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// Serve answers until ctx is done, then ends the requests in progress and
+// returns nil. It calls Listen if nobody has; without an address it only waits
+// for ctx.
+func (s *Server) Serve(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	if s.ln == nil {
+		<-ctx.Done()
+		return nil
+	}
+	srv := s.httpServer(ctx)
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(s.ln) }() // ends by drain; received below
+	select {
+	case err := <-failed:
+		drain(srv)
+		return fmt.Errorf("debug: accept on %v: %w", s.Addr(), err)
+	case <-ctx.Done():
+		drain(srv)
+		<-failed
+		return nil
+	}
+}
+
+// httpServer returns the server whose requests end with ctx, so that a profile
+// of a minute does not hold up the end of the process.
+func (s *Server) httpServer(ctx context.Context) *http.Server {
+	return &http.Server{
+		Handler:           s.guard(s.mux),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// drain waits for the requests in progress, and closes the connections of those
+// that do not end.
+func drain(srv *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if srv.Shutdown(ctx) != nil {
+		srv.Close()
+	}
+}
