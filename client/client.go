@@ -1,0 +1,217 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lars/larspb"
+	"lars/route"
+)
+
+const (
+	registerTries = 3
+	registerPause = 50 * time.Millisecond
+)
+
+// Client asks one agent. Safe for concurrent use.
+type Client struct {
+	// Immutable after New.
+	timeout time.Duration
+	conns   [ports]*conn
+	closing chan struct{} // closed by Close
+
+	lastSeq  atomic.Uint32
+	counts   counters
+	once     sync.Once
+	closeErr error // set within once
+}
+
+// New returns a client of the agent that cfg names. It opens the sockets but
+// sends nothing, so the agent need not run yet. The caller closes the client.
+func New(cfg Config) (*Client, error) {
+	cfg.setDefaults()
+	first, err := cfg.resolve()
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c := &Client{timeout: cfg.Timeout, closing: make(chan struct{})}
+	// A random start keeps late answers to an earlier process, which had the
+	// same local port, from matching.
+	c.lastSeq.Store(rand.Uint32())
+	for i := range c.conns {
+		agent := netip.AddrPortFrom(first.Addr(), first.Port()+uint16(i))
+		udp, err := dial(agent, agentPorts(first))
+		if err != nil {
+			c.Close()
+			return nil, fmt.Errorf("client: open a socket to the agent at %v: %w", agent, err)
+		}
+		// Best effort: with the kernel's own limit the client works as well.
+		_ = udp.SetReadBuffer(receiveBuffer)
+		c.conns[i] = startConn(udp, agent, c)
+	}
+	return c, nil
+}
+
+// Close ends all calls that wait with ErrClosed, closes the sockets and
+// returns when no goroutine is left. Later calls of Close do nothing.
+func (c *Client) Close() error {
+	c.once.Do(func() {
+		close(c.closing)
+		for _, n := range c.conns {
+			if n != nil {
+				c.closeErr = errors.Join(c.closeErr, n.close())
+			}
+		}
+	})
+	return c.closeErr
+}
+
+// Stats returns the counters.
+func (c *Client) Stats() Stats { return c.counts.read() }
+
+// Register makes the agent learn the hosts of a service. A program calls it
+// once for each service, before the first GetHost. It asks for the route up
+// to three times, 50 ms apart, until it is not empty.
+//
+// It returns ErrNoService if the route stayed empty, and ErrAgent if the last
+// try got no answer.
+func (c *Client) Register(ctx context.Context, modid, cmdid int32) error {
+	key := route.Key{Modid: modid, Cmdid: cmdid}
+	for try := 1; ; try++ {
+		_, err := c.askRoute(ctx, key)
+		if err == nil || errors.Is(err, ErrTruncated) {
+			return nil
+		}
+		again := errors.Is(err, ErrNoService) || errors.Is(err, ErrAgent)
+		if !again || try == registerTries {
+			return registerError(key, try, err)
+		}
+		if err := c.pause(ctx, registerPause); err != nil {
+			return fmt.Errorf("client: register %v: %w", key, err)
+		}
+	}
+}
+
+func registerError(key route.Key, try int, err error) error {
+	wayOut := ""
+	if errors.Is(err, ErrNoService) {
+		wayOut = fmt.Sprintf("; add hosts: lars route add %v IP:PORT", key)
+	}
+	return fmt.Errorf("client: register %v (try %d of %d): %w%s", key, try, registerTries, err, wayOut)
+}
+
+// pause waits for d, unless ctx or the client ends first.
+func (c *Client) pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.closing:
+		return ErrClosed
+	}
+}
+
+// GetHost picks the host to call now. The caller reports the result of that
+// call with Report. A question that is sent again may count as two picks.
+//
+// It returns ErrNoService, ErrOverload, ErrSystem, ErrAgent, ErrClosed or the
+// error of ctx.
+func (c *Client) GetHost(ctx context.Context, modid, cmdid int32) (netip.AddrPort, error) {
+	addr, err := c.askHost(ctx, modid, cmdid)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("client: get host of %d/%d: %w", modid, cmdid, err)
+	}
+	return addr, nil
+}
+
+func (c *Client) askHost(ctx context.Context, modid, cmdid int32) (netip.AddrPort, error) {
+	k := newCall(larspb.IDGetHostResponse, modid, cmdid)
+	defer k.release()
+	if err := c.ask(ctx, k); err != nil {
+		return netip.AddrPort{}, err
+	}
+	if err := larspb.RetCode(k.host.Retcode).Err(); err != nil {
+		return netip.AddrPort{}, err
+	}
+	h, err := route.NewHost(uint32(k.host.IP), int64(k.host.Port))
+	if err != nil {
+		c.counts.malformed.Add(1)
+		return netip.AddrPort{}, fmt.Errorf("%w: it answered %w", ErrSystem, err)
+	}
+	return h.AddrPort(), nil
+}
+
+// GetRoute returns all hosts of a service, ejected ones among them.
+//
+// It returns ErrNoService if the agent knows none, the hosts that fit one
+// datagram together with ErrTruncated if there are more, and else ErrAgent,
+// ErrClosed or the error of ctx.
+func (c *Client) GetRoute(ctx context.Context, modid, cmdid int32) ([]netip.AddrPort, error) {
+	key := route.Key{Modid: modid, Cmdid: cmdid}
+	addrs, err := c.askRoute(ctx, key)
+	if err != nil {
+		return addrs, fmt.Errorf("client: get route of %v: %w", key, err)
+	}
+	return addrs, nil
+}
+
+func (c *Client) askRoute(ctx context.Context, key route.Key) ([]netip.AddrPort, error) {
+	k := newCall(larspb.IDAPIGetRouteResponse, key.Modid, key.Cmdid)
+	defer k.release()
+	if err := c.ask(ctx, k); err != nil {
+		return nil, err
+	}
+	addrs := c.addresses(k.route.Host)
+	switch {
+	case len(addrs) == 0:
+		return nil, ErrNoService
+	case k.route.Truncated:
+		return addrs, ErrTruncated
+	}
+	return addrs, nil
+}
+
+// addresses leaves out, and counts, the hosts that nobody can call.
+func (c *Client) addresses(hosts []*larspb.HostInfo) []netip.AddrPort {
+	addrs := make([]netip.AddrPort, 0, len(hosts))
+	for _, info := range hosts {
+		h, err := route.NewHost(uint32(info.Ip), int64(info.Port))
+		if err != nil {
+			c.counts.malformed.Add(1)
+			continue
+		}
+		addrs = append(addrs, h.AddrPort())
+	}
+	return addrs
+}
+
+// Report tells the agent the result of a call to a host: success if callErr
+// is nil, else failure. It takes no context because it waits for nothing: the
+// agent does not answer, so nil means sent, not received.
+//
+// It returns ErrClosed, ErrAgent if the report could not be sent, or an error
+// for an address that is not an IPv4 address with a port.
+func (c *Client) Report(modid, cmdid int32, addr netip.AddrPort, callErr error) error {
+	if err := c.report(modid, cmdid, addr, callErr); err != nil {
+		return fmt.Errorf("client: report to %d/%d: %w", modid, cmdid, err)
+	}
+	return nil
+}
+
+func (c *Client) report(modid, cmdid int32, addr netip.AddrPort, callErr error) error {
+	host, err := route.HostOf(addr)
+	if err != nil {
+		return err
+	}
+	k := newCall(larspb.IDReportRequest, modid, cmdid)
+	defer k.release()
+	k.encodeReport(host, callErr)
+	return c.conns[portOf(modid, cmdid)].send(k)
+}
