@@ -1,0 +1,135 @@
+package reporter
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"lars/internal/config"
+)
+
+// DefaultPort is the TCP port on which agents look for the report service.
+const DefaultPort = 7779
+
+// The limits of the keys of section [reporter].
+const (
+	maxThreads   = 64
+	maxQueueSize = 1_000_000
+)
+
+// Config describes a Service. Sink must be set; the zero value of everything
+// else is ready to use. The name in brackets is the key in the configuration
+// file.
+type Config struct {
+	// Sink stores the call statistics.
+	Sink Sink
+
+	// Reactor [reactor] is where to listen, and for how many. Nil:
+	// 127.0.0.1:7779, 1024 connections, 5 event loops. If set, a zero IP is
+	// 127.0.0.1, a zero MaxConn no limit, zero Threads a loop per processor.
+	Reactor *config.ReactorConfig
+
+	// Threads [reporter db_thread_cnt] is the number of storing threads, 1 to
+	// 64. Default 3. Higher: more statements at once, of use when the database
+	// is far away; give the Sink as many connections. Lower: fewer connections.
+	Threads int
+
+	// QueueSize [reporter queue_size] is the number of reports that may wait
+	// for each storing thread, 1 to 1,000,000. Default 8192. Higher: a longer
+	// statement is bridged, with more memory. Lower: reports are dropped sooner.
+	QueueSize int
+
+	// MaxRows is the number of rows that each storing thread keeps while the
+	// Sink fails, and the number of results that may wait in its queue; there
+	// the last report may go over it. Default 100,000, about 20 MB. Higher: more
+	// hosts outlive a long outage. Lower: less memory.
+	MaxRows int
+
+	// QueryTimeout bounds one call of the Sink. Default 10 s. It should leave
+	// the Sink time to try a second database host. Higher: a hanging database
+	// fills the queue meanwhile. Lower: a busy one looks dead.
+	QueryTimeout time.Duration
+
+	// RetryMin and RetryMax bound the pause after a failed call of the Sink. It
+	// doubles with each failure, and a random part of up to half is taken off.
+	// Defaults 100 ms and 5 s. Shorter: statistics come back sooner after an
+	// outage, with more load on a database in trouble.
+	RetryMin, RetryMax time.Duration
+
+	// FlushTimeout bounds how long Serve goes on storing what it has accepted,
+	// after the connections are closed. Default 5 s. Longer: less is lost when
+	// the database is slow, and the process ends later.
+	FlushTimeout time.Duration
+
+	// Now is the clock that judges the timestamps of reports. Nil: time.Now.
+	Now func() time.Time
+
+	// Log hears of changes of state. Nil: silence.
+	Log *slog.Logger
+}
+
+// Bind declares the sections [reactor] and [reporter] and returns a Config that
+// loading the set fills. A file may write [repoter], as the original's does.
+func Bind(s *config.Set) *Config {
+	c := &Config{Reactor: config.BindReactor(s, DefaultPort)}
+	s.Int(&c.Threads, "reporter", "db_thread_cnt", 3, config.Between(1, maxThreads), "threads that store reports")
+	s.Int(&c.QueueSize, "reporter", "queue_size", 8192, config.Between(1, maxQueueSize), "reports that may wait for each of them")
+	s.Alias("repoter", "reporter")
+	return c
+}
+
+func (c *Config) setDefaults() {
+	c.Reactor = reactorDefaults(c.Reactor)
+	setDefault(&c.Threads, 3)
+	setDefault(&c.QueueSize, 8192)
+	setDefault(&c.MaxRows, 100_000)
+	setDefault(&c.QueryTimeout, 10*time.Second)
+	setDefault(&c.RetryMin, 100*time.Millisecond)
+	setDefault(&c.RetryMax, 5*time.Second)
+	setDefault(&c.FlushTimeout, 5*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+func reactorDefaults(given *config.ReactorConfig) *config.ReactorConfig {
+	r := config.ReactorConfig{MaxConn: 1024, Threads: 5, Port: DefaultPort}
+	if given != nil {
+		r = *given
+	}
+	if !r.IP.IsValid() {
+		r.IP = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return &r
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Sink == nil:
+		return errors.New("no Sink to store reports in")
+	case c.Threads < 1 || c.Threads > maxThreads:
+		return fmt.Errorf("[reporter] db_thread_cnt: got %d, want 1..%d", c.Threads, maxThreads)
+	case c.QueueSize < 1 || c.QueueSize > maxQueueSize:
+		return fmt.Errorf("[reporter] queue_size: got %d, want 1..%d", c.QueueSize, maxQueueSize)
+	case c.MaxRows < 1:
+		return fmt.Errorf("MaxRows: got %d, want at least 1", c.MaxRows)
+	case c.Reactor.Port < 0 || c.Reactor.Port > 65535:
+		return fmt.Errorf("[reactor] port: got %d, want 0..65535", c.Reactor.Port)
+	case c.QueryTimeout < 0 || c.FlushTimeout < 0:
+		return fmt.Errorf("QueryTimeout %v, FlushTimeout %v: want more than 0", c.QueryTimeout, c.FlushTimeout)
+	case c.RetryMin < 0 || c.RetryMax < c.RetryMin:
+		return fmt.Errorf("RetryMin %v, RetryMax %v: want 0 < RetryMin <= RetryMax", c.RetryMin, c.RetryMax)
+	}
+	return nil
+}

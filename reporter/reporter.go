@@ -1,0 +1,226 @@
+// Package reporter is the report service: it takes the call statistics that
+// agents send and stores them.
+//
+//	cfg := reporter.Bind(set) // [reactor], [reporter]
+//	cfg.Sink = db             // *store.DB
+//	service, err := reporter.New(cfg)
+//	err = service.Serve(ctx)  // until ctx is done and all is stored
+//
+// A ReportStatusRequest becomes one row for each of its hosts. The rows go
+// through a bounded queue to one of a few storing threads, always the same for a
+// service and a caller. The thread merges what has gathered, the newest of each
+// row, and stores it in batches. While the sink fails, the thread goes on
+// merging and tries again after a pause; rows beyond Config.MaxRows are dropped.
+//
+// Agents get no answer. Whatever is dropped is counted: a message that is no
+// protobuf message, a report that finds the queue full, a result whose host
+// nobody could call. The connection stays open in all these cases. A report
+// without a timestamp, or with one that is more than five minutes ahead, is
+// stored under the time of its arrival.
+//
+// All methods of a Service are safe from any goroutine. Any number of services
+// may run in one process.
+//
+// Stored are the counts of the present window, as the table has it; the totals
+// that agents of this project send along are not.
+package reporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"google.golang.org/protobuf/proto"
+
+	"lars/larspb"
+	"lars/reactor"
+	"lars/route"
+)
+
+// Sink stores call statistics. It is called from several goroutines at once.
+type Sink interface {
+	// UpsertStatus stores rows, each of another service, host or caller. A row
+	// replaces what is stored for these unless that is newer. After an error
+	// some rows may be stored. It must return soon after ctx is done, and
+	// neither change nor keep the slice.
+	UpsertStatus(ctx context.Context, rows []route.CallStatus) error
+}
+
+// ignoreUnknown leaves out the fields of newer peers.
+var ignoreUnknown = proto.UnmarshalOptions{DiscardUnknown: true}
+
+// Service is a report service.
+type Service struct {
+	// Immutable after New.
+	cfg     Config
+	metrics *metrics.Set
+	count   *counts
+	outage  *outage
+	server  *reactor.Server
+	threads []*thread
+
+	served  atomic.Bool // Serve was called
+	serving atomic.Bool // reports are taken
+}
+
+// New returns a service that is not bound yet. It fails for a configuration
+// that cannot work.
+func New(cfg *Config) (*Service, error) {
+	s := &Service{cfg: *cfg, metrics: metrics.NewSet()}
+	s.cfg.setDefaults()
+	if err := s.cfg.validate(); err != nil {
+		return nil, fmt.Errorf("reporter: %w", err)
+	}
+	s.count = newCounts(s.metrics)
+	s.outage = &outage{log: s.cfg.Log}
+	for range s.cfg.Threads {
+		s.threads = append(s.threads, newThread(&s.cfg, s.count, s.outage))
+	}
+	if err := s.newServer(); err != nil {
+		return nil, fmt.Errorf("reporter: %w", err)
+	}
+	s.gauges()
+	return s, nil
+}
+
+func (s *Service) newServer() (err error) {
+	router := reactor.NewRouter[*reactor.Conn]()
+	router.Handle(larspb.IDReportStatusRequest, s.report)
+	s.server, err = reactor.NewServer(reactor.ServerConfig{
+		Addr:     s.cfg.Reactor.AddrPort(),
+		Router:   router,
+		Loops:    s.cfg.Reactor.Threads,
+		MaxConns: s.cfg.Reactor.MaxConn,
+		OnRefuse: s.refused,
+		Log:      s.cfg.Log,
+	})
+	return err
+}
+
+// Listen binds the address. Serve does it too, if it has not been done.
+func (s *Service) Listen() error {
+	if err := s.server.Listen(); err != nil {
+		return fmt.Errorf("reporter: %w; another address: [reactor] ip, port", err)
+	}
+	return nil
+}
+
+// Addr returns the address that Listen bound.
+func (s *Service) Addr() netip.AddrPort { return s.server.Addr() }
+
+// Metrics returns what the service counts.
+func (s *Service) Metrics() *metrics.Set { return s.metrics }
+
+// Ready returns nil while reports are taken and stored, else the reason why
+// they are not.
+func (s *Service) Ready() error {
+	if !s.serving.Load() {
+		return errors.New("reporter: not serving")
+	}
+	return s.outage.err()
+}
+
+// Serve takes reports until ctx is done. Then it closes the connections, stores
+// what it has accepted for at most Config.FlushTimeout, and returns when
+// nothing of the service runs any more. It may be called once.
+func (s *Service) Serve(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	if !s.served.CompareAndSwap(false, true) {
+		return errors.New("reporter: Serve was called before")
+	}
+	taking, stopTaking := context.WithCancel(ctx)
+	defer stopTaking()
+	storing, stopStoring := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopStoring()
+
+	wait := s.startThreads(storing, stopTaking)
+	s.serving.Store(true)
+	err := s.server.Serve(taking)
+	s.serving.Store(false)
+
+	late := time.AfterFunc(s.cfg.FlushTimeout, stopStoring)
+	defer late.Stop()
+	for _, t := range s.threads {
+		t.finish()
+	}
+	err = errors.Join(err, wait())
+	s.countUnwritten()
+	return err
+}
+
+// startThreads starts the storing threads. They end by finish, or when storing
+// is done; wait waits for them. One that fails by itself calls stopTaking.
+func (s *Service) startThreads(storing context.Context, stopTaking func()) (wait func() error) {
+	var running sync.WaitGroup
+	errs := make([]error, len(s.threads))
+	for i, t := range s.threads {
+		running.Go(func() {
+			if err := t.run(storing); err != nil {
+				errs[i] = fmt.Errorf("reporter: storing thread %d: %w", i, err)
+				stopTaking()
+			}
+		})
+	}
+	return func() error {
+		running.Wait()
+		return errors.Join(errs...)
+	}
+}
+
+// countUnwritten counts what no time was left to store. It runs after the
+// storing threads have ended.
+func (s *Service) countUnwritten() {
+	rows := 0
+	for _, t := range s.threads {
+		rows += t.backlog.len()
+	}
+	s.count.unwritten.Add(rows)
+	if rows > 0 {
+		s.cfg.Log.Warn("reporter: stopped before all call statistics were stored", "rows", rows)
+	}
+}
+
+// report handles a ReportStatusRequest. It runs on the connection's loop.
+func (s *Service) report(_ *reactor.Conn, body []byte) {
+	var m larspb.ReportStatusRequest
+	if err := ignoreUnknown.Unmarshal(body, &m); err != nil {
+		s.count.malformed.Inc()
+		return
+	}
+	d := decode(&m, s.cfg.Now().Unix())
+	s.countReport(&m, d)
+	if len(d.rows) == 0 {
+		return
+	}
+	at := threadFor(d.rows[0].Key, d.rows[0].Caller, len(s.threads))
+	switch err := s.threads[at].put(d.rows); {
+	case errors.Is(err, reactor.ErrQueueFull):
+		s.count.queueFull.Inc()
+	case err != nil:
+		s.count.closed.Inc()
+	}
+}
+
+func (s *Service) countReport(m *larspb.ReportStatusRequest, d decoded) {
+	s.count.reports.Inc()
+	s.count.results.Add(len(m.GetResults()))
+	s.count.badHost.Add(d.refused)
+	if d.restamp {
+		s.count.restamped.Inc()
+	}
+}
+
+func (s *Service) refused(_ netip.AddrPort, reason error) {
+	if errors.Is(reason, reactor.ErrMaxConns) {
+		s.count.refusedLimit.Inc()
+		return
+	}
+	s.count.refusedNoDescriptors.Inc()
+}
