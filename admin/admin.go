@@ -1,0 +1,162 @@
+// Package admin is what people may do to the routes: it turns what they typed
+// into edits, refuses what makes no sense, and records who did it.
+//
+//	routes := admin.New(db) // a *store.DB, for example
+//	hosts, err := admin.ParseHosts([]string{"10.0.0.1:80", "10.0.0.2:80"})
+//	result, err := routes.Add(ctx, "ann", key, hosts)
+//	result, err = routes.Move(ctx, "ann", from, to, hosts)
+//	err = routes.List(ctx, nil, func(s route.Service) error { ... })
+//
+// Every method is one transaction of the store, announced under one version.
+// A Routes is safe for concurrent use; so must its Store be.
+//
+// Who a person is, and whether they may, is for the caller to know.
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"lars/route"
+)
+
+// MaxWho is the longest name of an editor, in bytes.
+const MaxWho = 255
+
+// pageSize is how many services List asks the store for at once.
+const pageSize = 500
+
+// Store is where routes are kept.
+type Store interface {
+	// EditRoutes makes all changes of an edit in one transaction.
+	EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error)
+
+	// Routes returns at most limit services after the service after (nil:
+	// from the start), or the one of the filter. Fewer than limit are the last.
+	Routes(ctx context.Context, filter, after *route.Key, limit int) ([]route.Service, error)
+}
+
+// Routes edits and lists the routes of a store.
+type Routes struct {
+	store Store // immutable after New
+}
+
+// New returns the routes of a store.
+func New(store Store) *Routes { return &Routes{store} }
+
+// Add puts hosts into a service, which comes to be with its first host.
+func (r *Routes) Add(ctx context.Context, who string, key route.Key, hosts []route.Host) (route.EditResult, error) {
+	return r.one(ctx, who, route.Change{Action: route.Add, Key: key, Hosts: hosts})
+}
+
+// Set gives a service exactly these hosts, at least one. To have none is what
+// Remove is for: an empty list is too often a mistake.
+func (r *Routes) Set(ctx context.Context, who string, key route.Key, hosts []route.Host) (route.EditResult, error) {
+	return r.one(ctx, who, route.Change{Action: route.Set, Key: key, Hosts: hosts})
+}
+
+// Remove takes hosts out of a service; without hosts, all of it.
+func (r *Routes) Remove(ctx context.Context, who string, key route.Key, hosts []route.Host) (route.EditResult, error) {
+	return r.one(ctx, who, route.Change{Action: route.Remove, Key: key, Hosts: hosts})
+}
+
+// Move takes hosts out of one service and puts them into another, in one step.
+func (r *Routes) Move(ctx context.Context, who string, from, to route.Key, hosts []route.Host) (route.EditResult, error) {
+	if from == to {
+		return route.EditResult{}, fmt.Errorf("admin: move hosts of service %v: it goes to itself", from)
+	}
+	if len(hosts) == 0 {
+		return route.EditResult{}, fmt.Errorf("admin: move hosts of service %v: name at least one host", from)
+	}
+	return r.Edit(ctx, route.Edit{Who: who, Changes: []route.Change{
+		{Action: route.Remove, Key: from, Hosts: hosts},
+		{Action: route.Add, Key: to, Hosts: hosts},
+	}})
+}
+
+// Edit makes several changes in one step, each checked as the methods above
+// do.
+func (r *Routes) Edit(ctx context.Context, edit route.Edit) (route.EditResult, error) {
+	if err := checkEdit(edit); err != nil {
+		return route.EditResult{}, fmt.Errorf("admin: %w", err)
+	}
+	return r.store.EditRoutes(ctx, edit)
+}
+
+func (r *Routes) one(ctx context.Context, who string, change route.Change) (route.EditResult, error) {
+	return r.Edit(ctx, route.Edit{Who: who, Changes: []route.Change{change}})
+}
+
+// List calls yield for each service in the store's order, or for the one of
+// the filter, with its hosts in order, until yield fails; it returns that
+// error. The services are read in pages, each of its own moment.
+func (r *Routes) List(ctx context.Context, filter *route.Key, yield func(route.Service) error) error {
+	var after *route.Key
+	for {
+		page, err := r.store.Routes(ctx, filter, after, pageSize)
+		if err != nil {
+			return err
+		}
+		for _, s := range page {
+			if err := yield(s); err != nil {
+				return err
+			}
+		}
+		if filter != nil || len(page) < pageSize {
+			return nil
+		}
+		after = &page[len(page)-1].Key
+	}
+}
+
+// checkEdit refuses what nobody can mean.
+func checkEdit(edit route.Edit) error {
+	if err := checkWho(edit.Who); err != nil {
+		return err
+	}
+	if len(edit.Changes) == 0 {
+		return errors.New("edit routes: it has no changes")
+	}
+	for _, c := range edit.Changes {
+		if err := checkChange(c); err != nil {
+			return fmt.Errorf("%v service %v: %w", c.Action, c.Key, err)
+		}
+	}
+	return nil
+}
+
+func checkWho(who string) error {
+	switch {
+	case strings.TrimSpace(who) == "":
+		return errors.New("edit routes: the audit wants a name of who does it")
+	case len(who) > MaxWho:
+		return fmt.Errorf("edit routes: the name of who does it has %d bytes, at most %d", len(who), MaxWho)
+	case !utf8.ValidString(who) || strings.ContainsFunc(who, unicode.IsControl):
+		return errors.New("edit routes: the name of who does it has characters that cannot be shown")
+	}
+	return nil
+}
+
+func checkChange(c route.Change) error {
+	switch c.Action {
+	case route.Add, route.Set:
+		if len(c.Hosts) == 0 {
+			return errors.New("name at least one host")
+		}
+	case route.Remove:
+	default:
+		return errors.New("want add, set or remove")
+	}
+	if len(c.Hosts) > route.MaxHosts {
+		return fmt.Errorf("%d hosts, at most %d", len(c.Hosts), route.MaxHosts)
+	}
+	// What is not to be in a route may still be there, and has to go.
+	if c.Action == route.Remove {
+		return nil
+	}
+	return checkHosts(c.Hosts)
+}

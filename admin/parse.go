@@ -1,0 +1,101 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"lars/route"
+)
+
+// ParseHosts reads hosts as people write them, each "IPv4:PORT". It fails for
+// the first that cannot serve, and for a host that is named twice, with the
+// reason.
+func ParseHosts(texts []string) ([]route.Host, error) {
+	hosts := make([]route.Host, 0, len(texts))
+	for _, text := range texts {
+		h, err := ParseHost(text)
+		if err != nil {
+			return nil, err
+		}
+		hosts = append(hosts, h)
+	}
+	return hosts, checkHosts(hosts)
+}
+
+// ParseHost reads one host, "192.168.1.113:7777". It fails, with the reason,
+// for what is not IPv4 with a port, and for addresses at which nobody can
+// serve: 0.0.0.0, multicast and broadcast.
+func ParseHost(text string) (route.Host, error) {
+	h, err := parseHost(text)
+	if err != nil {
+		return route.Host{}, fmt.Errorf("host %q: %w", text, err)
+	}
+	return h, nil
+}
+
+func parseHost(text string) (route.Host, error) {
+	// The last colon, so that an IPv6 address is recognised as one.
+	colon := strings.LastIndexByte(text, ':')
+	if colon < 0 {
+		return route.Host{}, errors.New("no port; want IPv4:PORT, for example 192.168.1.113:7777")
+	}
+	addr, err := parseAddr(text[:colon])
+	if err != nil {
+		return route.Host{}, err
+	}
+	port, err := strconv.ParseUint(text[colon+1:], 10, 16)
+	if err != nil || port == 0 {
+		return route.Host{}, fmt.Errorf("port %q is not a number from 1 to 65535", text[colon+1:])
+	}
+	h, err := route.HostOf(netip.AddrPortFrom(addr, uint16(port)))
+	if err != nil {
+		return route.Host{}, err
+	}
+	return h, checkAddr(h)
+}
+
+func parseAddr(text string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	switch {
+	case err != nil:
+		return netip.Addr{}, fmt.Errorf("%q is not an IPv4 address; want four numbers from 0 to 255, as in 192.168.1.113", text)
+	case !addr.Is4():
+		return netip.Addr{}, fmt.Errorf("%s is an IPv6 address; routes hold IPv4 alone", addr)
+	case addr.IsUnspecified():
+		return netip.Addr{}, errors.New("0.0.0.0 is no address to call")
+	}
+	return addr, nil
+}
+
+// checkAddr refuses addresses that no single machine has.
+func checkAddr(h route.Host) error {
+	addr := h.AddrPort().Addr()
+	switch {
+	case addr.IsMulticast():
+		return fmt.Errorf("%s is a multicast address", addr)
+	case addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return fmt.Errorf("%s is the broadcast address", addr)
+	}
+	return nil
+}
+
+// checkHosts refuses hosts that cannot serve or that are named twice.
+func checkHosts(hosts []route.Host) error {
+	seen := make(map[route.Host]bool, len(hosts))
+	for _, h := range hosts {
+		if _, err := route.NewHost(h.IP, int64(h.Port)); err != nil {
+			return err
+		}
+		if err := checkAddr(h); err != nil {
+			return fmt.Errorf("host %v: %w", h, err)
+		}
+		if seen[h] {
+			return fmt.Errorf("host %v is named twice", h)
+		}
+		seen[h] = true
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+-- +goose Up
+CREATE TABLE IF NOT EXISTS RouteData (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    modid INTEGER NOT NULL,
+    cmdid INTEGER NOT NULL,
+    serverip INTEGER NOT NULL,
+    serverport INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS RouteVersion (
+    id INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS RouteChange (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    modid INTEGER NOT NULL,
+    cmdid INTEGER NOT NULL,
+    version INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS ServerCallStatus (
+    modid INTEGER NOT NULL,
+    cmdid INTEGER NOT NULL,
+    ip INTEGER NOT NULL,
+    port INTEGER NOT NULL,
+    caller INTEGER NOT NULL,
+    succ_cnt INTEGER NOT NULL,
+    err_cnt INTEGER NOT NULL,
+    ts INTEGER NOT NULL,
+    overload TEXT NOT NULL,
+    PRIMARY KEY (modid, cmdid, ip, port, caller)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS ModIDConfig (
+    id INTEGER PRIMARY KEY,
+    modid INTEGER NOT NULL,
+    content TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS CmdIDConfig (
+    id INTEGER PRIMARY KEY,
+    cmdid INTEGER NOT NULL,
+    content TEXT NOT NULL
+) STRICT;
+
+INSERT OR IGNORE INTO RouteVersion (id, version)
+SELECT 1, COALESCE(MAX(version), 0) FROM RouteVersion;

@@ -1,0 +1,31 @@
+package store
+
+import (
+	"database/sql"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+// dialect is what differs between the databases.
+type dialect struct {
+	// Immutable.
+	name       string
+	goose      goose.Dialect
+	migrations fs.FS
+
+	read     sql.TxOptions     // of a transaction whose statements all see one state
+	lockRows string            // ends a SELECT whose rows are to be changed
+	upsert   string            // ends the INSERT of call statistics
+	classify func(error) fault // what an error means for a further try
+}
+
+// fault says what to do about an error.
+type fault int
+
+const (
+	fatal    fault = iota // a further try gives the same
+	conflict              // lost against another transaction: try again
+	lost                  // this host cannot serve: try the next
+	noSchema              // tables or columns are missing
+)

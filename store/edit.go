@@ -1,0 +1,260 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"lars/route"
+)
+
+const (
+	// maxRows bounds the rows of one statement.
+	maxRows = 500
+
+	// maxPrune bounds the old rows that one edit removes, so that no edit
+	// pays for years. Most edits write fewer, so the tables shrink.
+	maxPrune = 1000
+
+	// keepAudit is for how many versions audit rows are kept: about a year.
+	keepAudit = 365 * 24 * 3600
+
+	// maxWho is what the audit holds of a name, in bytes.
+	maxWho = 255
+)
+
+// EditRoutes makes an edit in one transaction. An edit that finds everything
+// as it shall be makes no new version. When the connection breaks at the
+// commit the edit is made again; if it was through the first time, the result
+// then says that nothing changed.
+func (db *DB) EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error) {
+	if err := validate(edit); err != nil {
+		return route.EditResult{}, fmt.Errorf("store: edit routes: %w", err)
+	}
+	timeout := db.options.QueryTimeout * time.Duration(1+len(edit.Changes)/100)
+	var result route.EditResult
+	err := db.attempt(ctx, timeout, "edit routes", func(ctx context.Context) error {
+		tx, err := db.pool.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		e := &editor{ctx: ctx, tx: tx, dialect: db.dialect, edit: edit, now: db.options.Now().Unix()}
+		if result, err = e.run(); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		return route.EditResult{}, err
+	}
+	return result, nil
+}
+
+// validate refuses what no edit can mean.
+func validate(edit route.Edit) error {
+	if len(edit.Who) < 1 || len(edit.Who) > maxWho {
+		return fmt.Errorf("who: want 1 to %d bytes for the audit, got %d", maxWho, len(edit.Who))
+	}
+	for _, c := range edit.Changes {
+		if c.Action < route.Add || c.Action > route.Remove {
+			return fmt.Errorf("service %v: %v is none of add, set and remove", c.Key, c.Action)
+		}
+		for _, h := range c.Hosts {
+			if _, err := route.NewHost(h.IP, int64(h.Port)); err != nil {
+				return fmt.Errorf("service %v: %w", c.Key, err)
+			}
+		}
+	}
+	return nil
+}
+
+// editor makes one edit in one transaction. It is used once, by one goroutine.
+type editor struct {
+	// Immutable.
+	ctx     context.Context // of the transaction
+	tx      *sql.Tx
+	dialect *dialect
+	edit    route.Edit
+	now     int64 // Unix seconds
+}
+
+func (e *editor) run() (route.EditResult, error) {
+	version, err := e.lockVersion()
+	if err != nil {
+		return route.EditResult{}, err
+	}
+	stored, err := e.stored()
+	if err != nil {
+		return route.EditResult{}, err
+	}
+	p, err := makePlan(e.edit, stored)
+	if err != nil {
+		return route.EditResult{}, err
+	}
+	if len(p.touched) == 0 {
+		return route.EditResult{Version: version}, nil
+	}
+	next := max(version+1, uint64(max(e.now, 0)))
+	if next > math.MaxUint32 {
+		return route.EditResult{}, fmt.Errorf("version %d is the last that fits the table; set RouteVersion to the Unix time", version)
+	}
+	if err := e.write(p, version, next); err != nil {
+		return route.EditResult{}, err
+	}
+	return route.EditResult{Version: next, Changed: true, Services: p.services}, nil
+}
+
+// lockVersion returns the version and keeps all other editors away until the
+// transaction ends. It is the first statement, so what the next ones read is
+// at least as new.
+func (e *editor) lockVersion() (uint64, error) {
+	return scanVersion(e.tx.QueryRowContext(e.ctx, selectVersion+e.dialect.lockRows))
+}
+
+// stored returns the rows of the services that the edit names, locked against
+// writers that do not lock the version.
+func (e *editor) stored() (map[route.Key][]storedRow, error) {
+	services := make(map[route.Key][]storedRow)
+	for keys := range slices.Chunk(editedKeys(e.edit), maxKeys) {
+		where, args := anyOf(keys)
+		rows, err := e.tx.QueryContext(e.ctx, selectHosts+where+e.dialect.lockRows, args...)
+		if err != nil {
+			return nil, err
+		}
+		if err := collect(rows, services); err != nil {
+			return nil, err
+		}
+	}
+	return services, nil
+}
+
+func collect(rows *sql.Rows, services map[route.Key][]storedRow) error {
+	defer rows.Close()
+	var r routeRow
+	for rows.Next() {
+		if err := r.scan(rows); err != nil {
+			return err
+		}
+		key, host, err := r.host()
+		services[key] = append(services[key], storedRow{id: r.id, host: host, valid: err == nil})
+	}
+	return rows.Err()
+}
+
+// write stores a plan under its version.
+func (e *editor) write(p *plan, version, next uint64) error {
+	steps := []func() error{
+		func() error { return e.removeRows("RouteData", p.remove) },
+		func() error { return e.insertHosts(p.insert) },
+		func() error { return e.announce(p.touched, next) },
+		func() error { return e.audit(p.services, version, next) },
+		func() error { return e.prune("RouteChange", next, keepChanges) },
+		func() error { return e.prune("RouteAudit", next, keepAudit) },
+		func() error { return e.exec(`UPDATE RouteVersion SET version = ? WHERE id = 1`, next) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *editor) insertHosts(hosts []placement) error {
+	for chunk := range slices.Chunk(hosts, maxRows) {
+		var args []any
+		for _, p := range chunk {
+			modid, cmdid := columns(p.key)
+			args = append(args, modid, cmdid, p.host.IP, p.host.Port)
+		}
+		err := e.exec(`INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES `+tuples(len(chunk), 4), args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// announce tells readers, C++ ones too, which services have changed.
+func (e *editor) announce(keys []route.Key, version uint64) error {
+	for chunk := range slices.Chunk(keys, maxRows) {
+		var args []any
+		for _, k := range chunk {
+			modid, cmdid := columns(k)
+			args = append(args, modid, cmdid, version)
+		}
+		err := e.exec(`INSERT INTO RouteChange (modid, cmdid, version) VALUES `+tuples(len(chunk), 3), args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// audit records who did what. A chunk is small, since details may be long.
+func (e *editor) audit(services []route.ServiceChange, version, next uint64) error {
+	const rows = 20
+	for chunk := range slices.Chunk(services, rows) {
+		var args []any
+		for _, s := range chunk {
+			modid, cmdid := columns(s.Key)
+			args = append(args, e.now, next, version, e.edit.Who, actionOn(e.edit, s.Key), modid, cmdid, details(s))
+		}
+		err := e.exec(`INSERT INTO RouteAudit (time, version, previous, who, action, modid, cmdid, details) VALUES `+
+			tuples(len(chunk), 8), args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prune removes some of the rows that are more than keep versions old. It
+// looks them up first: a DELETE with a limit is not of both databases, and
+// one with a subquery reads the whole table on some.
+func (e *editor) prune(table string, version, keep uint64) error {
+	if version <= keep {
+		return nil
+	}
+	rows, err := e.tx.QueryContext(e.ctx,
+		`SELECT id FROM `+table+` WHERE version < ? ORDER BY version LIMIT ?`, version-keep, maxPrune)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return e.removeRows(table, ids)
+}
+
+func (e *editor) removeRows(table string, ids []int64) error {
+	for chunk := range slices.Chunk(ids, maxRows) {
+		args := make([]any, len(chunk))
+		for i, id := range chunk {
+			args[i] = id
+		}
+		if err := e.exec(`DELETE FROM `+table+` WHERE id IN (?`+strings.Repeat(`, ?`, len(chunk)-1)+`)`, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *editor) exec(query string, args ...any) error {
+	_, err := e.tx.ExecContext(e.ctx, query, args...)
+	return err
+}
