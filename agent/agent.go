@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// Agent is the load-balance agent of one machine. Make it with New. All
+// methods are safe for concurrent use.
+type Agent struct {
+	// Immutable after New.
+	cfg      Config
+	routes   *routes
+	ports    *ports
+	dns      *dnsClient
+	reports  *reportClient
+	events   *events
+	snapshot *snapshot
+	metrics  *metrics.Set
+
+	mu      sync.Mutex // guards everything below
+	served  bool
+	serving bool
+}
+
+// New returns an agent that is not bound yet. It fails for a configuration
+// that makes no sense.
+func New(cfg Config) (*Agent, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: cfg}
+	var err error
+	if a.routes, err = newRoutes(&a.cfg); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	a.snapshot = newSnapshot(&a.cfg, a.routes)
+	if a.dns, err = newDNSClient(&a.cfg, a.routes, a.snapshot.changed); err != nil {
+		return nil, fmt.Errorf("agent: dns client: %w", err)
+	}
+	if a.reports, err = newReportClient(&a.cfg, a.routes); err != nil {
+		return nil, fmt.Errorf("agent: report client: %w", err)
+	}
+	a.snapshot.fresh = a.dns.link.connected.Load
+	a.events = newEvents(&a.cfg, a.routes, a.reports.client.Loop())
+	a.ports = &ports{routes: a.routes, clock: a.cfg.Clock, pull: a.dns.pull, notify: a.events.put}
+	a.metrics = newMetrics(a)
+	return a, nil
+}
+
+// Listen binds the three UDP ports, all or none. An address in use is an error
+// that names it. Serve does it too, if it has not been done.
+func (a *Agent) Listen() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ports.servers.Load() != nil {
+		return nil
+	}
+	return a.ports.listen(a.cfg.IP, a.cfg.Port)
+}
+
+// Addr returns the first of the UDP addresses that Listen bound, the zero
+// AddrPort before.
+func (a *Agent) Addr() netip.AddrPort {
+	if addrs := a.ports.addrs(); addrs != nil {
+		return addrs[0]
+	}
+	return netip.AddrPort{}
+}
+
+// Addrs returns the three UDP addresses that Listen bound, none before.
+func (a *Agent) Addrs() []netip.AddrPort { return a.ports.addrs() }
+
+// Metrics returns what the agent counts. The names begin with lars_agent_.
+func (a *Agent) Metrics() *metrics.Set { return a.metrics }
+
+// Ready returns nil while programs are served. Without a dns service that
+// needs at least one route that is known from before.
+func (a *Agent) Ready() error {
+	a.mu.Lock()
+	serving := a.serving
+	a.mu.Unlock()
+	switch {
+	case !serving:
+		return errors.New("agent: not serving yet")
+	case !a.dns.link.connected.Load() && !a.routes.known():
+		return fmt.Errorf("agent: no route is known and no dns service reachable at %v", a.cfg.DNS.Addrs)
+	}
+	return nil
+}
+
+// Serve serves programs until ctx is done, sends what is still to be reported,
+// and returns nil when all of its goroutines have ended. It may be called
+// once. It fails if the ports cannot be bound or an event loop breaks.
+func (a *Agent) Serve(ctx context.Context) error {
+	if err := a.Listen(); err != nil {
+		return err
+	}
+	if !a.begin() {
+		return errors.New("agent: Serve was called before")
+	}
+	defer a.end()
+	return a.run(ctx)
+}
+
+// Close releases the ports of an agent that was bound and is not served.
+func (a *Agent) Close() {
+	if servers := a.ports.servers.Load(); servers != nil {
+		closeAll(servers[:])
+	}
+}
+
+// begin tells whether Serve is called for the first time.
+func (a *Agent) begin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.served {
+		return false
+	}
+	a.served, a.serving = true, true
+	return true
+}
+
+func (a *Agent) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.serving = false
+}
+
+// run starts the parts in the order in which they need each other and stops
+// them in reverse. A part that fails ends the others.
+func (a *Agent) run(ctx context.Context) error {
+	a.snapshot.load()
+
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	dns := start(stop, a.dns.run)
+	reports := start(stop, a.reports.run)
+	saving := start(stop, a.snapshot.run)
+	// Datagrams have waited in the kernel since Listen.
+	a.cfg.Log.Info("agent serves", "addrs", a.ports.addrs())
+	err := a.ports.serve(serving)
+
+	// 1. The ports are closed: nothing new comes.
+	// 2. What was counted is reported.
+	// 3. The routes are saved while it is known whether they are fresh.
+	// 4. The connection that kept them fresh ends.
+	return errors.Join(err, reports.end(), saving.end(), dns.end())
+}
+
+// part is a running piece of an agent.
+type part struct {
+	cancel context.CancelFunc
+	done   chan error // capacity 1; gets what the piece returned
+}
+
+// start runs a piece until end is called. If it fails before, failed is called.
+func start(failed func(), run func(context.Context) error) *part {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &part{cancel: cancel, done: make(chan error, 1)}
+	go func() { // stopped and awaited by end
+		err := run(ctx)
+		if err != nil {
+			failed()
+		}
+		p.done <- err
+	}()
+	return p
+}
+
+// end stops the piece and waits for it.
+func (p *part) end() error {
+	p.cancel()
+	return <-p.done
+}

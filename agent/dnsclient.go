@@ -1,0 +1,233 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"lars/larspb"
+	"lars/reactor"
+	"lars/route"
+)
+
+const (
+	// pullQueue is how many pulls may wait for the dns client's loop. One that
+	// finds no room is tried again with a later request.
+	pullQueue = 1 << 16
+
+	// renewSteps and renewPause spread the pulls after a connection start over
+	// a second.
+	renewSteps = 50
+	renewPause = 20 * time.Millisecond
+
+	// silenceFactor times update_timeout is how long a dns service may leave
+	// every pull unanswered before the next one has its turn.
+	silenceFactor = 3
+
+	// watchInterval is how often that is looked at.
+	watchInterval = time.Second
+
+	// reconnectMin and reconnectMax bound the pause before a connection is
+	// tried again. A service that was restarted has its agents back within
+	// seconds, and one of ten thousand agents costs it one attempt each.
+	reconnectMin = 100 * time.Millisecond
+	reconnectMax = 5 * time.Second
+
+	// drainTimeout is how long what was sent at the end may take to be
+	// written.
+	drainTimeout = 2 * time.Second
+
+	// highWater is the number of unsent bytes above which a client sends no
+	// more for the moment.
+	highWater = 1 << 20
+)
+
+// dnsClient keeps the routes as the dns service has them: it sends pulls, takes
+// answers and pushes, and pulls everything anew on each connection, because
+// pulls died with the old one and the other side knows of no subscription.
+type dnsClient struct {
+	// Immutable after newDNSClient.
+	routes  *routes
+	clock   func() time.Duration
+	changed func() // a route changed; must not block
+	log     *slog.Logger
+	silence time.Duration // unanswered for so long means that nobody is there
+	client  *reactor.Client
+	pulls   *reactor.Queue[route.Key]
+	link    link
+
+	// Owned by the loop goroutine.
+	renewing []route.Key    // still to be pulled after the connection start
+	step     int            // of these, at a time
+	timer    *reactor.Timer // the next step
+	watch    *reactor.Timer // looks for silence
+	pending  bool           // a pull was sent and nothing came since
+	sentAt   time.Duration  // the first such pull
+	body     []byte         // of the message that is being sent
+
+	sent     atomic.Uint64 // pulls
+	dropped  atomic.Uint64 // pulls that found no room
+	answers  atomic.Uint64
+	pushes   atomic.Uint64
+	ignored  atomic.Uint64 // answers and pushes for services that nobody asks for
+	badHosts atomic.Uint64 // hosts with an address that nobody can call
+	broken   atomic.Uint64 // bodies that are no message
+}
+
+func newDNSClient(cfg *Config, routes *routes, changed func()) (*dnsClient, error) {
+	d := &dnsClient{
+		routes:  routes,
+		clock:   cfg.Clock,
+		changed: changed,
+		log:     cfg.Log,
+		silence: silenceFactor * cfg.UpdateTimeout,
+		link:    link{what: "dns service", log: cfg.Log},
+	}
+	router := reactor.NewRouter[*reactor.Conn]()
+	router.Handle(larspb.IDGetRouteResponse, d.received)
+	client, err := reactor.NewClient(reactor.ClientConfig{
+		Addrs:        cfg.DNS.Addrs,
+		Router:       router,
+		OnStart:      d.started,
+		OnClose:      d.closed,
+		OnDialFailed: d.link.failed,
+		BackoffMin:   reconnectMin,
+		BackoffMax:   reconnectMax,
+		DrainTimeout: drainTimeout,
+		Log:          cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.client = client
+	d.pulls = reactor.NewQueue(client.Loop(), pullQueue, d.sendPulls)
+	return d, nil
+}
+
+// run keeps the connection until ctx is done.
+func (d *dnsClient) run(ctx context.Context) error { return d.client.Run(ctx) }
+
+// pull asks for the route of a service. It may be called from any goroutine.
+func (d *dnsClient) pull(key route.Key) {
+	if d.pulls.Put(key) != nil {
+		d.dropped.Add(1)
+		d.routes.pullFailed(key)
+	}
+}
+
+// sendPulls sends a batch of pulls. Without a connection it drops them: the
+// next connection start pulls everything.
+func (d *dnsClient) sendPulls(keys []route.Key) {
+	conn := d.client.Conn()
+	if conn == nil {
+		return
+	}
+	for _, key := range keys {
+		d.send(conn, key)
+	}
+}
+
+func (d *dnsClient) send(conn *reactor.Conn, key route.Key) {
+	d.body = appendPull(d.body[:0], key)
+	if conn.Pending() > highWater || conn.Send(larspb.IDGetRouteRequest, d.body) != nil {
+		d.dropped.Add(1)
+		d.routes.pullFailed(key)
+		return
+	}
+	d.sent.Add(1)
+	if !d.pending {
+		d.pending, d.sentAt = true, d.clock()
+	}
+}
+
+// started is the reset hook.
+func (d *dnsClient) started(conn *reactor.Conn) {
+	d.renewing = d.routes.reset()
+	d.step = len(d.renewing)/renewSteps + 1
+	d.watch = conn.Loop().Every(watchInterval, func() { d.watchSilence(conn) })
+	d.renew(conn)
+	d.link.up(conn)
+}
+
+// renew pulls the next part of all services.
+func (d *dnsClient) renew(conn *reactor.Conn) {
+	n := min(d.step, len(d.renewing))
+	for _, key := range d.renewing[:n] {
+		if d.routes.renew(key, d.clock()) {
+			d.send(conn, key)
+		}
+	}
+	d.renewing = d.renewing[n:]
+	if len(d.renewing) > 0 {
+		d.timer = conn.Loop().After(renewPause, func() { d.renew(conn) })
+	}
+}
+
+// watchSilence gives up a connection on which nothing is answered.
+func (d *dnsClient) watchSilence(conn *reactor.Conn) {
+	if !d.pending || d.clock()-d.sentAt <= d.silence {
+		return
+	}
+	d.log.Warn("dns service does not answer, trying the next", "addr", conn.RemoteAddr(), "for", d.silence)
+	conn.Abort()
+}
+
+func (d *dnsClient) closed(conn *reactor.Conn, reason error) {
+	d.link.down(conn, reason)
+	d.pending, d.renewing = false, nil
+	d.watch.Stop()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+}
+
+// received takes an answer or a push.
+func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
+	var m larspb.GetRouteResponse
+	if proto.Unmarshal(body, &m) != nil {
+		d.broken.Add(1)
+		return
+	}
+	d.pending = false
+	hosts, ok := d.hostsOf(&m)
+	if !ok {
+		return
+	}
+	o := d.routes.update(route.Key{Modid: m.Modid, Cmdid: m.Cmdid}, hosts, d.clock())
+	switch {
+	case o.unknown:
+		d.ignored.Add(1)
+		return
+	case o.push:
+		d.pushes.Add(1)
+	default:
+		d.answers.Add(1)
+	}
+	if o.changed {
+		d.changed()
+	}
+}
+
+// hostsOf returns the hosts of a message without duplicates, in its order if
+// there were none. It is not ok if there are hosts and nobody can call any: the
+// hosts that are known serve better than none.
+func (d *dnsClient) hostsOf(m *larspb.GetRouteResponse) (hosts []route.Host, ok bool) {
+	for _, info := range m.Host {
+		h, err := route.NewHost(uint32(info.GetIp()), int64(info.GetPort()))
+		if err != nil {
+			d.badHosts.Add(1)
+			continue
+		}
+		hosts = append(hosts, h)
+	}
+	sorted := slices.Clone(hosts)
+	slices.SortFunc(sorted, route.Host.Compare)
+	if sorted = slices.Compact(sorted); len(sorted) < len(hosts) {
+		hosts = sorted
+	}
+	return hosts, len(hosts) > 0 || len(m.Host) == 0
+}

@@ -1,0 +1,26 @@
+// Package agent is the load-balance agent: it tells the programs of its machine,
+// over UDP, which host to call next, and learns from the results they report.
+//
+//	cfg := agent.Bind(set) // or &agent.Config{DNS: ..., Reporter: ...}
+//	cfg.Log = log
+//	a, err := agent.New(*cfg)
+//	err = a.Listen()       // a port in use ends the start here
+//	err = a.Serve(ctx)     // returns nil when ctx is done and all is drained
+//
+// Routes come from a dns service and call statistics go to a report service,
+// over one TCP connection each. Routes are pulled when somebody asks for a
+// service, pulled again when they are old or a connection starts, and changed
+// by pushes. Without any dns service the agent goes on with what it knows,
+// after a start with what it finds in its snapshot file.
+//
+// All methods are safe for concurrent use. Each UDP port and each TCP client
+// has an event loop; they meet in a route map whose shards have a lock each.
+// Nothing waits for anything else while it holds one, and a request costs no
+// allocation, no log line and no system call beyond receive and send.
+//
+// Time is monotonic throughout: only the time in a report and the age of the
+// snapshot come from the wall clock.
+//
+// Left out on purpose: how a host is chosen (package lb), retries of calls
+// (the program knows what it may repeat), and any way to change routes.
+package agent

@@ -1,0 +1,471 @@
+package agent
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	"lars/larspb"
+	"lars/route"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("did not happen in %v: %s", patience, what)
+		}
+	}
+}
+
+// fakeClock is a monotonic clock that a test sets.
+type fakeClock struct{ now atomic.Int64 }
+
+func newFakeClock() *fakeClock {
+	c := new(fakeClock)
+	c.advance(time.Hour)
+	return c
+}
+
+func (c *fakeClock) read() time.Duration     { return time.Duration(c.now.Load()) }
+func (c *fakeClock) advance(d time.Duration) { c.now.Add(int64(d)) }
+
+// peer is a TCP service of which a test decides what it does with each frame.
+// received runs on the goroutine of the connection.
+type peer struct {
+	t        testing.TB
+	addr     netip.AddrPort
+	received func(conn net.Conn, id int32, body []byte)
+
+	mu    sync.Mutex // guards everything below
+	ln    net.Listener
+	conns map[net.Conn]bool
+
+	wg sync.WaitGroup // the goroutines of listener and connections
+}
+
+func startPeer(t testing.TB, received func(net.Conn, int32, []byte)) *peer {
+	t.Helper()
+	p := &peer{t: t, received: received, conns: make(map[net.Conn]bool), addr: netip.MustParseAddrPort("127.0.0.1:0")}
+	p.start()
+	t.Cleanup(p.stop)
+	return p
+}
+
+// startPeerHolding starts a peer that reads one message of each connection and
+// then nothing until hold is closed.
+func startPeerHolding(t testing.TB, hold <-chan struct{}) *peer {
+	return startPeer(t, func(net.Conn, int32, []byte) { <-hold })
+}
+
+// start listens, the second time on the address of the first.
+func (p *peer) start() {
+	p.t.Helper()
+	var ln net.Listener
+	eventually(p.t, "the peer listens", func() (ok bool) {
+		var err error
+		ln, err = net.Listen("tcp4", p.addr.String())
+		return err == nil
+	})
+	p.addr = ln.Addr().(*net.TCPAddr).AddrPort()
+	p.mu.Lock()
+	p.ln = ln
+	p.mu.Unlock()
+	p.wg.Go(func() { // ended by stop, which waits
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			p.accept(ln, conn)
+		}
+	})
+}
+
+func (p *peer) accept(ln net.Listener, conn net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ln != ln {
+		conn.Close()
+		return
+	}
+	p.conns[conn] = true
+	p.wg.Go(func() { p.read(conn) })
+}
+
+func (p *peer) read(conn net.Conn) {
+	defer func() {
+		conn.Close()
+		p.mu.Lock()
+		delete(p.conns, conn)
+		p.mu.Unlock()
+	}()
+	var header [larspb.HeaderSize]byte
+	for {
+		if _, err := io.ReadFull(conn, header[:]); err != nil {
+			return
+		}
+		body := make([]byte, binary.LittleEndian.Uint32(header[4:]))
+		if _, err := io.ReadFull(conn, body); err != nil {
+			return
+		}
+		p.received(conn, int32(binary.LittleEndian.Uint32(header[:])), body)
+	}
+}
+
+// hangUp closes all connections.
+func (p *peer) hangUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		conn.Close()
+	}
+}
+
+// stop closes all and waits for the goroutines.
+func (p *peer) stop() {
+	p.mu.Lock()
+	if p.ln != nil {
+		p.ln.Close()
+		p.ln = nil
+	}
+	p.mu.Unlock()
+	p.hangUp()
+	p.wg.Wait()
+}
+
+// send writes a frame to all connections in one write each.
+func (p *peer) send(id int32, m proto.Message) {
+	p.t.Helper()
+	frame, err := larspb.AppendFrame(nil, id, m)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		conn.Write(frame) // a connection that is gone is no failure of the test
+	}
+}
+
+// fakeDNS is a dns service with a table that a test changes.
+type fakeDNS struct {
+	*peer
+
+	mu     sync.Mutex // guards everything below
+	table  map[route.Key][]route.Host
+	mute   bool // answers nothing
+	pulled map[route.Key]int
+}
+
+func startDNS(t testing.TB) *fakeDNS {
+	t.Helper()
+	d := &fakeDNS{table: make(map[route.Key][]route.Host), pulled: make(map[route.Key]int)}
+	d.peer = startPeer(t, d.received)
+	return d
+}
+
+func (d *fakeDNS) received(conn net.Conn, id int32, body []byte) {
+	var q larspb.GetRouteRequest
+	if id != larspb.IDGetRouteRequest || len(body) == 0 || proto.Unmarshal(body, &q) != nil {
+		d.t.Errorf("dns got message %d with body %x", id, body)
+		return
+	}
+	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
+	d.mu.Lock()
+	d.pulled[key]++
+	mute, hosts := d.mute, d.table[key]
+	d.mu.Unlock()
+	if mute {
+		return
+	}
+	frame, err := larspb.AppendFrame(nil, larspb.IDGetRouteResponse, responseOf(key, hosts))
+	if err != nil {
+		d.t.Error(err)
+		return
+	}
+	conn.Write(frame) // a connection that is gone is no failure of the test
+}
+
+func responseOf(key route.Key, hosts []route.Host) *larspb.GetRouteResponse {
+	m := &larspb.GetRouteResponse{Modid: key.Modid, Cmdid: key.Cmdid}
+	for _, h := range hosts {
+		m.Host = append(m.Host, &larspb.HostInfo{Ip: int32(h.IP), Port: int32(h.Port)})
+	}
+	return m
+}
+
+// set changes the table without a push.
+func (d *fakeDNS) set(key route.Key, hosts ...route.Host) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.table[key] = hosts
+}
+
+// push changes the table and tells all connections.
+func (d *fakeDNS) push(key route.Key, hosts ...route.Host) {
+	d.set(key, hosts...)
+	d.send(larspb.IDGetRouteResponse, responseOf(key, hosts))
+}
+
+func (d *fakeDNS) setMute(v bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mute = v
+}
+
+func (d *fakeDNS) pulls(key route.Key) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.pulled[key]
+}
+
+// fakeReporter keeps what it is told.
+type fakeReporter struct {
+	*peer
+
+	mu       sync.Mutex // guards everything below
+	messages []*larspb.ReportStatusRequest
+}
+
+func startReporter(t testing.TB) *fakeReporter {
+	t.Helper()
+	r := new(fakeReporter)
+	r.peer = startPeer(t, func(_ net.Conn, id int32, body []byte) {
+		m := new(larspb.ReportStatusRequest)
+		if id != larspb.IDReportStatusRequest || proto.Unmarshal(body, m) != nil {
+			t.Errorf("reporter got message %d with body %x", id, body)
+			return
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.messages = append(r.messages, m)
+	})
+	return r
+}
+
+func (r *fakeReporter) reports() []*larspb.ReportStatusRequest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]*larspb.ReportStatusRequest(nil), r.messages...)
+}
+
+// latest returns the newest result of each host of a service.
+func (r *fakeReporter) latest(key route.Key) map[route.Host]*larspb.HostCallResult {
+	results := make(map[route.Host]*larspb.HostCallResult)
+	for _, m := range r.reports() {
+		if m.Modid == key.Modid && m.Cmdid == key.Cmdid {
+			for _, h := range m.Results {
+				results[route.Host{IP: uint32(h.Ip), Port: uint16(h.Port)}] = h
+			}
+		}
+	}
+	return results
+}
+
+// system is an agent between a fake dns and a fake report service.
+type system struct {
+	*Agent
+	t        testing.TB
+	dns      *fakeDNS
+	reporter *fakeReporter
+	stop     func() // ends the agent and waits
+}
+
+// startSystem starts all three and waits until they are connected. change may
+// be nil.
+func startSystem(t testing.TB, change func(*Config)) *system {
+	t.Helper()
+	s := &system{t: t, dns: startDNS(t), reporter: startReporter(t)}
+	s.Agent, s.stop = startAgent(t, func(c *Config) {
+		c.DNS.Addrs = []netip.AddrPort{s.dns.addr}
+		c.Reporter.Addrs = []netip.AddrPort{s.reporter.addr}
+		if change != nil {
+			change(c)
+		}
+	})
+	eventually(t, "the agent is connected", func() bool {
+		return s.Agent.dns.link.connected.Load() && s.reports.link.connected.Load()
+	})
+	return s
+}
+
+// startAgent serves an agent until stop is called or the test ends.
+func startAgent(t testing.TB, change func(*Config)) (*Agent, func()) {
+	t.Helper()
+	cfg := Config{ReportInterval: 10 * time.Millisecond}
+	change(&cfg)
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Serve(ctx) }() // ended by stop, which waits
+	stop := sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("Serve did not return")
+		}
+	})
+	t.Cleanup(stop)
+	return a, stop
+}
+
+// program is a program of the machine, on one port of the agent.
+type program struct {
+	t    testing.TB
+	conn *net.UDPConn
+	seq  uint32
+	buf  []byte
+}
+
+// program connects to port 0, 1 or 2 of the agent.
+func (s *system) program(port int) *program { return newProgram(s.t, s.Agent, port) }
+
+func newProgram(t testing.TB, a *Agent, port int) *program {
+	t.Helper()
+	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(a.Addrs()[port]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &program{t: t, conn: conn, buf: make([]byte, 1<<16)}
+}
+
+// ask sends a frame and returns the body of the answer.
+func (p *program) ask(id, answerID int32, body []byte) []byte {
+	p.t.Helper()
+	p.tell(id, body)
+	answer, err := p.receive(answerID)
+	if err != nil {
+		p.t.Fatalf("message %d: %v", id, err)
+	}
+	return answer
+}
+
+// tell sends a frame.
+func (p *program) tell(id int32, body []byte) {
+	p.t.Helper()
+	frame := make([]byte, larspb.HeaderSize, larspb.HeaderSize+len(body))
+	larspb.PutHeader(frame, id, len(body))
+	p.write(append(frame, body...))
+}
+
+func (p *program) write(datagram []byte) {
+	p.t.Helper()
+	if _, err := p.conn.Write(datagram); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *program) receive(wantID int32) ([]byte, error) {
+	p.conn.SetReadDeadline(time.Now().Add(patience))
+	n, err := p.conn.Read(p.buf)
+	if err != nil {
+		return nil, err
+	}
+	id, body, err := larspb.ParseFrame(p.buf[:n])
+	if err != nil {
+		return nil, err
+	}
+	if id != wantID {
+		return nil, errors.New("the answer has another id")
+	}
+	return body, nil
+}
+
+// getHost asks for a host of a service.
+func (p *program) getHost(key route.Key) (route.Host, larspb.RetCode) {
+	p.t.Helper()
+	p.seq++
+	body := p.ask(larspb.IDGetHostRequest, larspb.IDGetHostResponse,
+		larspb.HostQuery{Seq: p.seq, Modid: key.Modid, Cmdid: key.Cmdid}.Append(nil))
+	var a larspb.HostAnswer
+	if err := a.Parse(body); err != nil {
+		p.t.Fatal(err)
+	}
+	if a.Seq != p.seq || a.Modid != key.Modid || a.Cmdid != key.Cmdid {
+		p.t.Fatalf("answer %+v to seq %d, %v", a, p.seq, key)
+	}
+	if a.HasHost != (a.Retcode == 0) {
+		p.t.Fatalf("answer %+v: a host comes with success alone", a)
+	}
+	return route.Host{IP: uint32(a.IP), Port: uint16(a.Port)}, larspb.RetCode(a.Retcode)
+}
+
+// report tells the result of a call.
+func (p *program) report(key route.Key, h route.Host, ok bool) {
+	p.t.Helper()
+	r := larspb.CallReport{Modid: key.Modid, Cmdid: key.Cmdid, HasHost: true, IP: int32(h.IP), Port: int32(h.Port)}
+	if !ok {
+		r.Retcode = 1
+	}
+	p.tell(larspb.IDReportRequest, r.Append(nil))
+}
+
+// getRoute asks for all hosts of a service.
+func (p *program) getRoute(key route.Key, seq uint32) *larspb.GetRouteResponse {
+	p.t.Helper()
+	body := p.ask(larspb.IDAPIGetRouteRequest, larspb.IDAPIGetRouteResponse,
+		larspb.RouteQuery{Modid: key.Modid, Cmdid: key.Cmdid, Seq: seq}.Append(nil))
+	m := new(larspb.GetRouteResponse)
+	if err := proto.Unmarshal(body, m); err != nil {
+		p.t.Fatal(err)
+	}
+	return m
+}
+
+// served waits until a service has hosts.
+func (p *program) served(key route.Key) route.Host {
+	p.t.Helper()
+	var host route.Host
+	eventually(p.t, key.String()+" is served", func() bool {
+		h, code := p.getHost(key)
+		host = h
+		return code == larspb.RetCode_RET_SUCC
+	})
+	return host
+}
+
+// hostN returns the n-th of many hosts.
+func hostN(n int) route.Host {
+	return route.Host{IP: 0x0a000001 + uint32(n/1000), Port: uint16(1000 + n%1000)}
+}
+
+func hostsN(n int) []route.Host {
+	var hosts []route.Host
+	for i := range n {
+		hosts = append(hosts, hostN(i))
+	}
+	return hosts
+}

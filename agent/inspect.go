@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"lars/internal/debug"
+	"lars/lb"
+	"lars/route"
+)
+
+const (
+	// defaultPage and maxPage bound the services on one page.
+	defaultPage = 100
+	maxPage     = 10_000
+)
+
+// ServiceInfo is what the agent holds of one service, for people.
+type ServiceInfo struct {
+	Service      string  `json:"service"` // as in 1/2
+	State        string  `json:"state"`   // NEW or PULLING
+	Hosts        int     `json:"hosts"`
+	Idle         int     `json:"idle"`          // hosts in rotation
+	Overload     int     `json:"overload"`      // hosts that are ejected
+	AgeSeconds   float64 `json:"age_seconds"`   // since the route was confirmed; -1: never
+	AskedSeconds float64 `json:"asked_seconds"` // since a program asked for it; -1: never
+	Ejected      uint64  `json:"ejected"`       // times, all hosts of now
+	Reinstated   uint64  `json:"reinstated"`
+}
+
+// ServicePage is a part of all services, in order of their keys.
+type ServicePage struct {
+	Total    int           `json:"total"` // services of the agent
+	Services []ServiceInfo `json:"services"`
+	Next     string        `json:"next,omitempty"` // the value of after that leads to the next page
+}
+
+// HostInfo is what the agent holds of one host of a service, for people.
+type HostInfo struct {
+	Host         string  `json:"host"`          // as in 192.168.1.113:7777
+	State        string  `json:"state"`         // idle or overload
+	SinceSeconds float64 `json:"since_seconds"` // in this state
+	Succ         uint32  `json:"succ"`          // calls of the window that is open
+	Err          uint32  `json:"err"`
+	VirtualSucc  uint32  `json:"virtual_succ"` // what the host is judged by
+	VirtualErr   uint32  `json:"virtual_err"`
+	ContinSucc   uint32  `json:"contin_succ"` // results of the same kind in a row
+	ContinErr    uint32  `json:"contin_err"`
+	TotalSucc    uint64  `json:"total_succ"` // calls since the agent learned of the host
+	TotalErr     uint64  `json:"total_err"`
+	Ejected      uint32  `json:"ejected"` // times since then
+	Reinstated   uint32  `json:"reinstated"`
+}
+
+// ServiceDetail is a service with its hosts, those in rotation first, each in
+// the order of its queue.
+type ServiceDetail struct {
+	ServiceInfo
+	List []HostInfo `json:"list"`
+}
+
+// Services returns up to limit services whose keys come after a key; nil: from
+// the first one on. A limit outside 1..10,000 is 100.
+func (a *Agent) Services(after *route.Key, limit int) ServicePage {
+	if limit < 1 || limit > maxPage {
+		limit = defaultPage
+	}
+	page := ServicePage{Services: []ServiceInfo{}}
+	var keys []route.Key
+	a.routes.each(func(_ *shard, s *service) {
+		page.Total++
+		if after == nil || s.key.Compare(*after) > 0 {
+			keys = append(keys, s.key)
+		}
+	})
+	slices.SortFunc(keys, route.Key.Compare)
+	if len(keys) > limit {
+		keys = keys[:limit]
+		page.Next = keys[limit-1].String()
+	}
+	for _, key := range keys {
+		if d, ok := a.Hosts(key); ok {
+			page.Services = append(page.Services, d.ServiceInfo)
+		}
+	}
+	return page
+}
+
+// Hosts returns a service with its hosts; false if nobody asked for it.
+func (a *Agent) Hosts(key route.Key) (ServiceDetail, bool) {
+	s, states, ok := a.routes.explain(key)
+	if !ok {
+		return ServiceDetail{}, false
+	}
+	now := a.cfg.Clock()
+	d := ServiceDetail{List: []HostInfo{}, ServiceInfo: ServiceInfo{
+		Service:      key.String(),
+		State:        s.state.String(),
+		Hosts:        len(states),
+		AgeSeconds:   seconds(s.updated, now),
+		AskedSeconds: seconds(s.asked, now),
+	}}
+	for i := range states {
+		d.add(&states[i], now)
+	}
+	return d, true
+}
+
+func (d *ServiceDetail) add(h *lb.HostState, now time.Duration) {
+	state := "idle"
+	if h.Overload {
+		state = "overload"
+		d.Overload++
+	} else {
+		d.Idle++
+	}
+	d.Ejected += uint64(h.Ejected)
+	d.Reinstated += uint64(h.Reinstated)
+	d.List = append(d.List, HostInfo{
+		Host: h.Host.String(), State: state, SinceSeconds: seconds(h.Since, now),
+		Succ: h.Succ, Err: h.Err, VirtualSucc: h.VirtualSucc, VirtualErr: h.VirtualErr,
+		ContinSucc: h.ContinSucc, ContinErr: h.ContinErr,
+		TotalSucc: h.TotalSucc, TotalErr: h.TotalErr,
+		Ejected: h.Ejected, Reinstated: h.Reinstated,
+	})
+}
+
+// seconds returns how long ago a moment was; -1 for one that never was.
+func seconds(at, now time.Duration) float64 {
+	if at == longAgo {
+		return -1
+	}
+	return max(now-at, 0).Seconds()
+}
+
+// explain returns a copy of the service, without its balancer, and the states
+// of its hosts.
+func (r *routes) explain(key route.Key) (s service, states []lb.HostState, ok bool) {
+	sh := r.shardOf(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	found := sh.services[key]
+	if found == nil {
+		return service{}, nil, false
+	}
+	if found.balancer != nil {
+		states = found.balancer.Explain(nil)
+	}
+	s = service{key: key, state: found.state, updated: found.updated, asked: found.asked}
+	return s, states, true
+}
+
+// hostState returns what is known of one host.
+func (r *routes) hostState(key route.Key, host route.Host) (lb.HostState, bool) {
+	_, states, _ := r.explain(key)
+	i := slices.IndexFunc(states, func(s lb.HostState) bool { return s.Host == host })
+	if i < 0 {
+		return lb.HostState{}, false
+	}
+	return states[i], true
+}
+
+// Mount shows the agent's inside on the debug server:
+//
+//	/agent/services?limit=100&after=1/2   a ServicePage
+//	/agent/hosts?service=1/2              a ServiceDetail, 404 if nobody asked for it
+func (a *Agent) Mount(s *debug.Server) {
+	s.JSON("/agent/services", a.servicesPage)
+	s.JSON("/agent/hosts", a.hostsPage)
+}
+
+func (a *Agent) servicesPage(r *http.Request) (any, error) {
+	limit, after := defaultPage, (*route.Key)(nil)
+	if text := r.FormValue("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxPage {
+			return nil, debug.Status(http.StatusBadRequest, fmt.Errorf("agent: limit %q: want 1..%d", text, maxPage))
+		}
+		limit = n
+	}
+	if text := r.FormValue("after"); text != "" {
+		key, err := route.ParseKey(text)
+		if err != nil {
+			return nil, debug.Status(http.StatusBadRequest, fmt.Errorf("agent: after: %w", err))
+		}
+		after = &key
+	}
+	return a.Services(after, limit), nil
+}
+
+func (a *Agent) hostsPage(r *http.Request) (any, error) {
+	key, err := route.ParseKey(r.FormValue("service"))
+	if err != nil {
+		return nil, debug.Status(http.StatusBadRequest, fmt.Errorf("agent: %w", err))
+	}
+	d, ok := a.Hosts(key)
+	if !ok {
+		return nil, debug.Status(http.StatusNotFound, fmt.Errorf("agent: service %v: no program has asked for it here", key))
+	}
+	return d, nil
+}

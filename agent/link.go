@@ -1,0 +1,41 @@
+package agent
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+
+	"lars/reactor"
+)
+
+// link tells when a connection comes and goes: one line each, and one for the
+// first of a row of failed attempts.
+type link struct {
+	// Immutable.
+	what string
+	log  *slog.Logger
+
+	// Owned by the loop goroutine.
+	silent bool // a failed attempt was told already
+
+	connected atomic.Bool
+}
+
+func (l *link) up(conn *reactor.Conn) {
+	l.connected.Store(true)
+	l.silent = false
+	l.log.Info("connected to "+l.what, "addr", conn.RemoteAddr())
+}
+
+func (l *link) down(conn *reactor.Conn, reason error) {
+	l.connected.Store(false)
+	l.log.Warn("connection to "+l.what+" ended", "addr", conn.RemoteAddr(), "reason", reason)
+}
+
+func (l *link) failed(addr netip.AddrPort, err error) {
+	if l.silent {
+		return
+	}
+	l.silent = true
+	l.log.Warn("no connection to "+l.what+", still trying", "addr", addr, "reason", err)
+}

@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lars/larspb"
+	"lars/lb"
+	"lars/reactor"
+	"lars/route"
+)
+
+// freePortTries is how often three free ports in a row are looked for.
+const freePortTries = 100
+
+// ports are the UDP side of an agent: what programs ask, and the answers.
+// handlers run on the loop of the port that got the request; all ports share
+// the map.
+type ports struct {
+	// Immutable after newPorts.
+	routes *routes
+	clock  func() time.Duration
+	pull   func(route.Key)                        // the route is to be pulled; must not block
+	notify func(route.Key, route.Host, lb.Change) // a host changed its state; must not block
+
+	broken atomic.Uint64 // bodies that are no message
+
+	servers atomic.Pointer[[Ports]*reactor.UDPServer] // nil until listen
+}
+
+// listen binds the ports, all or none.
+func (p *ports) listen(ip netip.Addr, port int) error {
+	for range freePortTries {
+		err := p.bind(ip, port)
+		if port != 0 || !errors.Is(err, unix.EADDRINUSE) {
+			return err
+		}
+	}
+	return fmt.Errorf("agent: found no %d free UDP ports in a row on %v: set [agent] port", Ports, ip)
+}
+
+// bind binds three ports in a row, port being the first; 0 is a free one.
+func (p *ports) bind(ip netip.Addr, port int) error {
+	var servers [Ports]*reactor.UDPServer
+	router := p.router()
+	for i := range servers {
+		s, err := bindPort(netip.AddrPortFrom(ip, uint16(port)), router)
+		if err != nil {
+			closeAll(servers[:i])
+			return err
+		}
+		servers[i] = s
+		port = int(s.Addr().Port()) + 1
+		if port > 65535 && i+1 < Ports {
+			closeAll(servers[:i+1])
+			return fmt.Errorf("agent: UDP port %d is the last one: %w", port-1, unix.EADDRINUSE)
+		}
+	}
+	p.servers.Store(&servers)
+	return nil
+}
+
+func bindPort(addr netip.AddrPort, router *reactor.Router[*reactor.Packet]) (*reactor.UDPServer, error) {
+	s, err := reactor.NewUDPServer(reactor.UDPConfig{Addr: addr, Router: router})
+	if err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	if err := s.Listen(); err != nil {
+		return nil, fmt.Errorf("agent: %w: choose another [agent] ip or port, or stop what listens there", err)
+	}
+	return s, nil
+}
+
+func closeAll(servers []*reactor.UDPServer) {
+	for _, s := range servers {
+		s.Close()
+	}
+}
+
+// addrs returns the addresses that are bound, nil if none are.
+func (p *ports) addrs() []netip.AddrPort {
+	servers := p.servers.Load()
+	if servers == nil {
+		return nil
+	}
+	var addrs []netip.AddrPort
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr())
+	}
+	return addrs
+}
+
+// serve answers on all ports until ctx is done. When one fails, all end.
+func (p *ports) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var errs [Ports]error
+	for i, s := range p.servers.Load() {
+		wg.Go(func() { // ended by ctx, awaited below
+			errs[i] = s.Serve(ctx)
+			cancel()
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// router leads each message to its handler. A body that is no message, or a
+// reply that cannot be sent, gets no answer.
+func (p *ports) router() *reactor.Router[*reactor.Packet] {
+	r := reactor.NewRouter[*reactor.Packet]()
+	r.Handle(larspb.IDGetHostRequest, func(pkt *reactor.Packet, body []byte) {
+		if b, ok := p.getHost(pkt.Buffer(), body); ok {
+			_ = pkt.Reply(larspb.IDGetHostResponse, b) // always fits
+		}
+	})
+	r.Handle(larspb.IDReportRequest, func(_ *reactor.Packet, body []byte) { p.report(body) })
+	r.Handle(larspb.IDAPIGetRouteRequest, func(pkt *reactor.Packet, body []byte) {
+		if b, ok := p.getRoute(pkt.Buffer(), body); ok {
+			_ = pkt.Reply(larspb.IDAPIGetRouteResponse, b) // is cut to fit
+		}
+	})
+	return r
+}
+
+// getHost answers a GetHostRequest. The answer is appended to dst.
+func (p *ports) getHost(dst, body []byte) ([]byte, bool) {
+	var q larspb.HostQuery
+	if q.Parse(body) != nil {
+		p.broken.Add(1)
+		return dst, false
+	}
+	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
+	host, code, pull := p.routes.pick(key, p.clock())
+	if pull {
+		p.pull(key)
+	}
+	a := larspb.HostAnswer{Seq: q.Seq, Modid: q.Modid, Cmdid: q.Cmdid, Retcode: int32(code)}
+	if code == larspb.RetCode_RET_SUCC {
+		a.HasHost, a.IP, a.Port = true, int32(host.IP), int32(host.Port)
+	}
+	return a.Append(dst), true
+}
+
+// getRoute answers an API GetRouteRequest. The answer is appended to dst.
+func (p *ports) getRoute(dst, body []byte) ([]byte, bool) {
+	var q larspb.RouteQuery
+	if q.Parse(body) != nil {
+		p.broken.Add(1)
+		return dst, false
+	}
+	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
+	hosts, pull := p.routes.hosts(key, p.clock())
+	if pull {
+		p.pull(key)
+	}
+	return appendRoute(dst, q, hosts, larspb.MaxDatagramBody), true
+}
+
+// report takes a ReportRequest. A host that cannot exist is not looked up.
+func (p *ports) report(body []byte) {
+	var r larspb.CallReport
+	if r.Parse(body) != nil || !r.HasHost || r.Port < 1 || r.Port > 65535 {
+		p.broken.Add(1)
+		return
+	}
+	key := route.Key{Modid: r.Modid, Cmdid: r.Cmdid}
+	host := route.Host{IP: uint32(r.IP), Port: uint16(r.Port)}
+	if change := p.routes.report(key, host, r.Retcode == 0, p.clock()); change != lb.None {
+		p.notify(key, host, change)
+	}
+}
+
+// garbage returns the number of datagrams and messages that were dropped as
+// nothing that an agent understands.
+func (p *ports) garbage() uint64 {
+	sum := p.broken.Load()
+	if servers := p.servers.Load(); servers != nil {
+		for _, s := range servers {
+			stats := s.Loop().Stats()
+			sum += stats.Dropped + stats.MessagesUnknown + stats.Panics
+		}
+	}
+	return sum
+}

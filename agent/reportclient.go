@@ -1,0 +1,229 @@
+package agent
+
+import (
+	"context"
+	"math"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"lars/larspb"
+	"lars/lb"
+	"lars/reactor"
+	"lars/route"
+)
+
+const (
+	// resultsPerMessage hosts fit one message whatever their numbers are: a
+	// result has at most 53 bytes, what stands around them 39.
+	resultsPerMessage = 1200
+
+	// reportsPerTurn is how many services are reported before the loop looks
+	// at its socket again.
+	reportsPerTurn = 512
+
+	// reportPause is the wait for room above the high-water mark, or for the
+	// next turn.
+	reportPause = 5 * time.Millisecond
+
+	// doubtful is how long before the end of a connection its last reports
+	// may have been lost. Totals make it harmless to send one twice.
+	doubtful = time.Minute
+
+	// lastHighWater is the high-water mark of the last flush. It leaves room
+	// for a few of the longest messages below the hard cap of a connection.
+	lastHighWater = 7 << 20
+)
+
+// reportClient sends call statistics: each interval one message for each
+// service that has news. Without a connection, or while the other side reads
+// too slowly, the news stay in the map, where newer ones join them, so memory
+// is bounded by the number of services.
+//
+// One connection may die with messages that nobody read. The next one begins
+// with all services that were reported in the last minute of the old one;
+// results of a service that was forgotten meanwhile are lost with it.
+type reportClient struct {
+	// Immutable after newReportClient.
+	routes   *routes
+	clock    func() time.Duration
+	wall     func() time.Time
+	interval time.Duration
+	caller   netip.Addr // not valid: the connection's
+	client   *reactor.Client
+	link     link
+
+	// Owned by the loop goroutine.
+	timer   *reactor.Timer // the next flush, while connected
+	shard   int            // where the present flush is; shardCount: at its end
+	left    int            // services of this shard that were waiting when it got there
+	lost    time.Duration  // from here on reports may have been lost
+	results []lb.Result
+	message larspb.ReportStatusRequest
+	body    []byte
+
+	sent   atomic.Uint64 // messages
+	failed atomic.Uint64 // messages that the connection did not take
+}
+
+func newReportClient(cfg *Config, routes *routes) (*reportClient, error) {
+	r := &reportClient{
+		routes:   routes,
+		clock:    cfg.Clock,
+		wall:     time.Now,
+		interval: cfg.ReportInterval,
+		caller:   cfg.Caller,
+		link:     link{what: "report service", log: cfg.Log},
+		shard:    shardCount,
+		lost:     longAgo + 1, // behind services that were never reported
+	}
+	client, err := reactor.NewClient(reactor.ClientConfig{
+		Addrs:        cfg.Reporter.Addrs,
+		Router:       reactor.NewRouter[*reactor.Conn](), // a report service answers nothing
+		OnStart:      r.started,
+		OnClose:      r.closed,
+		OnDialFailed: r.link.failed,
+		BackoffMin:   reconnectMin,
+		BackoffMax:   reconnectMax,
+		DrainTimeout: drainTimeout,
+		Log:          cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.client = client
+	return r, nil
+}
+
+// run keeps the connection until ctx is done. Then it sends what there is and
+// drains.
+func (r *reportClient) run(ctx context.Context) error {
+	running, end := context.WithCancel(context.Background())
+	defer end()
+	last := func() {
+		r.flushLast()
+		end()
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if r.client.Loop().Post(last) != nil {
+			end()
+		}
+	})
+	defer stop()
+	return r.client.Run(running)
+}
+
+func (r *reportClient) started(conn *reactor.Conn) {
+	r.link.up(conn)
+	r.routes.remind(r.lost)
+	r.timer = conn.Loop().After(r.interval, func() { r.flush(conn) })
+}
+
+func (r *reportClient) closed(conn *reactor.Conn, reason error) {
+	r.link.down(conn, reason)
+	r.lost = r.clock() - doubtful
+	r.shard = shardCount
+	r.timer.Stop()
+}
+
+// flush goes on with the present flush or begins one, and sets the timer for
+// the next turn.
+func (r *reportClient) flush(conn *reactor.Conn) {
+	if r.shard == shardCount {
+		r.shard, r.left = 0, r.routes.shards[0].waiting()
+	}
+	if r.sendSome(conn, reportsPerTurn, highWater) {
+		r.timer.Reset(r.interval)
+		return
+	}
+	r.timer.Reset(reportPause)
+}
+
+// flushLast sends all that there is and fits. It runs at the end.
+func (r *reportClient) flushLast() {
+	conn := r.client.Conn()
+	if conn == nil {
+		return
+	}
+	r.timer.Stop()
+	r.shard, r.left = 0, r.routes.shards[0].waiting()
+	r.sendSome(conn, math.MaxInt, lastHighWater)
+}
+
+// sendSome sends up to n services of the present flush while fewer than mark
+// bytes wait to be written, and tells whether the flush is done.
+func (r *reportClient) sendSome(conn *reactor.Conn, n, mark int) bool {
+	for ; n > 0; n-- {
+		for r.left == 0 {
+			if r.shard++; r.shard == shardCount {
+				return true
+			}
+			r.left = r.routes.shards[r.shard].waiting()
+		}
+		if conn.Pending() > mark {
+			return false
+		}
+		r.left--
+		r.sendNext(conn, &r.routes.shards[r.shard])
+	}
+	return false
+}
+
+// sendNext reports one service of a shard.
+func (r *reportClient) sendNext(conn *reactor.Conn, sh *shard) {
+	key, results, ok := sh.takeReport(r.results[:0], r.clock())
+	r.results = results
+	if !ok {
+		return
+	}
+	for len(results) > 0 {
+		n := min(len(results), resultsPerMessage)
+		r.send(conn, key, results[:n])
+		results = results[n:]
+	}
+}
+
+func (r *reportClient) send(conn *reactor.Conn, key route.Key, results []lb.Result) {
+	m := &r.message
+	m.Modid, m.Cmdid = key.Modid, key.Cmdid
+	m.Caller = larspb.IPOf(r.callerOn(conn))
+	m.Ts = uint32(r.wall().Unix())
+	m.Results = m.Results[:0]
+	for i := range results {
+		m.Results = appendResult(m.Results, &results[i])
+	}
+	body, err := proto.MarshalOptions{}.MarshalAppend(r.body[:0], m)
+	if err == nil {
+		r.body = body
+		err = conn.Send(larspb.IDReportStatusRequest, body)
+	}
+	if err != nil {
+		r.failed.Add(1)
+		return
+	}
+	r.sent.Add(1)
+}
+
+// appendResult reuses the messages that lie behind the end of the slice.
+func appendResult(to []*larspb.HostCallResult, from *lb.Result) []*larspb.HostCallResult {
+	if len(to) < cap(to) && to[:len(to)+1][len(to)] != nil {
+		to = to[:len(to)+1]
+	} else {
+		to = append(to, new(larspb.HostCallResult))
+	}
+	m := to[len(to)-1]
+	m.Ip, m.Port = int32(from.Host.IP), int32(from.Host.Port)
+	m.Succ, m.Err = from.Succ, from.Err
+	m.TotalSucc, m.TotalErr = from.TotalSucc, from.TotalErr
+	m.Overload = from.Overload
+	return to
+}
+
+func (r *reportClient) callerOn(conn *reactor.Conn) netip.Addr {
+	if r.caller.IsValid() {
+		return r.caller
+	}
+	return conn.LocalAddr().Addr()
+}

@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"lars/route"
+)
+
+// Row 25: an empty answer means that the service has no hosts, and an agent
+// that starts without any dns service answers from its snapshot.
+func TestStartFromSnapshot(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes")
+	s := startSystem(t, func(c *Config) { c.Snapshot = file })
+	other := route.Key{Modid: 3, Cmdid: 4}
+	s.dns.set(key12, hostsN(2)...)
+	s.dns.set(other, hostN(7))
+	p := s.program(0)
+	p.served(key12)
+	p.served(other)
+	s.dns.push(other)
+	eventually(t, "the other service is gone", func() bool {
+		_, code := p.getHost(other)
+		return code == noExist
+	})
+	s.stop()
+	s.dns.stop()
+
+	a, _ := startAgent(t, func(c *Config) {
+		c.Snapshot = file
+		c.DNS.Addrs = []netip.AddrPort{s.dns.addr}
+		c.Reporter.Addrs = []netip.AddrPort{s.reporter.addr}
+	})
+	p = newProgram(t, a, 2)
+	if _, code := p.getHost(key12); code != succ {
+		t.Errorf("first question after the start: %v", code)
+	}
+	if m := p.getRoute(key12, 0); len(m.Host) != 2 {
+		t.Errorf("route %v, want two hosts", m)
+	}
+	if _, code := p.getHost(other); code != noExist {
+		t.Errorf("the service that was removed: %v", code)
+	}
+	if err := a.Ready(); err != nil {
+		t.Errorf("not ready: %v", err)
+	}
+	if age := a.snapshot.age(); age < 0 || age > time.Hour {
+		t.Errorf("age %v", age)
+	}
+	s.dns.set(key12, hostN(5))
+	s.dns.start()
+	eventually(t, "the route is renewed", func() bool {
+		h, _ := p.getHost(key12)
+		return h == hostN(5)
+	})
+}
+
+// The snapshot is written while the agent runs, not only at its end.
+func TestSnapshotFollowsRoutes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes")
+	s := startSystem(t, func(c *Config) { c.Snapshot = file })
+	s.dns.set(key12, hostN(0))
+	s.program(0).served(key12)
+	holds := func(h route.Host) func() bool {
+		return func() bool {
+			table, _, err := readSnapshot(file)
+			return err == nil && slices.Equal(table.Hosts(key12), []route.Host{h})
+		}
+	}
+	eventually(t, "the route is on disk", holds(hostN(0)))
+	s.dns.push(key12, hostN(1))
+	eventually(t, "the push is on disk", holds(hostN(1)))
+}
+
+func TestBadSnapshotIsIgnored(t *testing.T) {
+	good := filepath.Join(t.TempDir(), "routes")
+	s := startSystem(t, func(c *Config) { c.Snapshot = good })
+	s.dns.set(key12, hostN(0))
+	s.program(0).served(key12)
+	s.stop()
+	content, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := slices.Clone(content)
+	flipped[len(flipped)-6] ^= 1
+	for name, bytes := range map[string][]byte{"empty": nil, "cut": content[:len(content)-3], "changed": flipped, "other": []byte("[agent]\n")} {
+		t.Run(name, func(t *testing.T) {
+			file, log := filepath.Join(t.TempDir(), "routes"), newLines()
+			if err := os.WriteFile(file, bytes, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			a, _ := startAgent(t, func(c *Config) {
+				c.Snapshot, c.Log = file, log.logger()
+				c.DNS.Addrs = []netip.AddrPort{s.dns.addr}
+				c.Reporter.Addrs = []netip.AddrPort{s.reporter.addr}
+			})
+			newProgram(t, a, 0).served(key12)
+			if n := log.count("snapshot of routes ignored"); n != 1 {
+				t.Errorf("%d lines about the snapshot, want 1", n)
+			}
+		})
+	}
+}
