@@ -1,0 +1,448 @@
+package dns_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	"lars/dns"
+	"lars/internal/config"
+	"lars/larspb"
+	"lars/route"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what has to happen.
+const patience = 20 * time.Second
+
+var (
+	errStore = errors.New("the store is broken")
+	errGone  = errors.New("the history is gone")
+)
+
+// fakeStore is a Store in memory, with the faults of real ones.
+type fakeStore struct {
+	mu       sync.Mutex // guards everything below
+	version  uint64
+	services services
+	changes  map[uint64][]route.Key
+	fail     map[string]error // by method
+	hang     bool             // calls wait for the end of their context
+	calls    map[string]int
+	asked    int // services that Hosts was asked for
+
+	loadGate chan struct{} // Load waits for a value after it has read, if not nil
+}
+
+func newFakeStore() *fakeStore {
+	return &fakeStore{
+		version:  100,
+		services: make(services),
+		changes:  make(map[uint64][]route.Key),
+		fail:     make(map[string]error),
+		calls:    make(map[string]int),
+	}
+}
+
+// call counts a call and runs read at the same moment, and then fails as the
+// test wants.
+func (f *fakeStore) call(ctx context.Context, method string, read func()) error {
+	f.mu.Lock()
+	f.calls[method]++
+	hang, err := f.hang, f.fail[method]
+	if !hang && err == nil {
+		read()
+	}
+	f.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
+
+func (f *fakeStore) Version(ctx context.Context) (version uint64, err error) {
+	err = f.call(ctx, "Version", func() { version = f.version })
+	return version, err
+}
+
+func (f *fakeStore) Load(ctx context.Context, yield func(route.Key, route.Host)) (version uint64, err error) {
+	var all services
+	var gate chan struct{}
+	err = f.call(ctx, "Load", func() { version, all, gate = f.version, maps.Clone(f.services), f.loadGate })
+	if err != nil {
+		return 0, err
+	}
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	for key, hosts := range all {
+		for _, h := range hosts {
+			yield(key, h)
+		}
+	}
+	return version, nil
+}
+
+func (f *fakeStore) Changed(ctx context.Context, after, upTo uint64) (keys []route.Key, err error) {
+	gone := false
+	err = f.call(ctx, "Changed", func() {
+		for v := after + 1; v <= upTo; v++ {
+			changed, ok := f.changes[v]
+			gone = gone || !ok
+			keys = append(keys, changed...)
+		}
+	})
+	if gone {
+		return nil, errGone
+	}
+	return keys, err
+}
+
+// Hosts leaves out services without hosts, as a store may.
+func (f *fakeStore) Hosts(ctx context.Context, keys []route.Key) (map[route.Key][]route.Host, error) {
+	found := make(services)
+	err := f.call(ctx, "Hosts", func() {
+		f.asked += len(keys)
+		for _, key := range keys {
+			if hosts, ok := f.services[key]; ok {
+				found[key] = hosts
+			}
+		}
+	})
+	return found, err
+}
+
+// services is a set of edits: each service gets exactly these hosts.
+type services map[route.Key][]route.Host
+
+// edit changes services under the next version, as the admin does.
+func (f *fakeStore) edit(s services) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.version++
+	f.changes[f.version] = slices.Collect(maps.Keys(s))
+	f.put(s)
+}
+
+// scribble changes services without a word about it.
+func (f *fakeStore) scribble(s services) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.put(s)
+}
+
+func (f *fakeStore) put(s services) {
+	for key, hosts := range s {
+		f.services[key] = hosts
+		if len(hosts) == 0 {
+			delete(f.services, key)
+		}
+	}
+}
+
+// do runs something with the fields of the store.
+func (f *fakeStore) do(g func(*fakeStore)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	g(f)
+}
+
+func (f *fakeStore) setFault(err error, methods ...string) {
+	f.do(func(f *fakeStore) {
+		for _, m := range methods {
+			f.fail[m] = err
+		}
+	})
+}
+
+// count returns how often a method was called.
+func (f *fakeStore) count(method string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls[method]
+}
+
+// awaitCount returns when a method was called so often.
+func (f *fakeStore) awaitCount(t *testing.T, method string, n int) {
+	t.Helper()
+	eventually(t, method+" is called", func() bool { return f.count(method) >= n })
+}
+
+// await returns when a method was called n times from now on.
+func (f *fakeStore) await(t *testing.T, method string, n int) {
+	t.Helper()
+	f.awaitCount(t, method, f.count(method)+n)
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited %v in vain until %s", patience, what)
+		}
+	}
+}
+
+// journal collects log lines.
+type journal struct {
+	mu    sync.Mutex // guards lines
+	lines bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.lines.Write(p)
+}
+
+func (j *journal) count(text string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Count(j.lines.String(), text)
+}
+
+func (j *journal) log() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+
+// instance is a running service.
+type instance struct {
+	*dns.Service
+	log  *journal
+	stop func() // ends Serve and waits for it; may be called twice
+}
+
+// start runs a service on a free port. change may be nil.
+func start(t *testing.T, store dns.Store, change func(*dns.Config)) *instance {
+	t.Helper()
+	in := &instance{log: new(journal)}
+	cfg := dns.Config{
+		Reactor: &config.ReactorConfig{
+			IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Threads: 2, MaxConn: 1000,
+		},
+		Store: store, HistoryGone: errGone, Log: in.log.log(),
+		PollInterval: 2 * time.Millisecond, ReloadInterval: time.Hour,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	if in.Service, err = dns.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- in.Serve(ctx) }()
+	in.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	t.Cleanup(in.stop)
+	return in
+}
+
+// startLoaded is start, and waits for the first load.
+func startLoaded(t *testing.T, store dns.Store, change func(*dns.Config)) *instance {
+	t.Helper()
+	in := start(t, store, change)
+	eventually(t, "the service is ready", func() bool { return in.Ready() == nil })
+	return in
+}
+
+// metric returns the value of a metric.
+func (in *instance) metric(t *testing.T, name string) string {
+	t.Helper()
+	var b bytes.Buffer
+	in.Metrics().WritePrometheus(&b)
+	for line := range strings.Lines(b.String()) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("no metric %s in:\n%s", name, &b)
+	return ""
+}
+
+func (in *instance) awaitMetric(t *testing.T, name, want string) {
+	t.Helper()
+	eventually(t, name+" is "+want, func() bool { return in.metric(t, name) == want })
+}
+
+// peer is an agent, played over a plain socket.
+type peer struct {
+	t    *testing.T
+	conn net.Conn
+}
+
+func dial(t *testing.T, in *instance) *peer {
+	t.Helper()
+	conn, err := net.Dial("tcp", in.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &peer{t, conn}
+}
+
+// ask sends a GetRouteRequest for each key, in one write.
+func (p *peer) ask(keys ...route.Key) {
+	p.t.Helper()
+	var b []byte
+	for _, k := range keys {
+		var err error
+		b, err = larspb.AppendFrame(b, larspb.IDGetRouteRequest, &larspb.GetRouteRequest{Modid: k.Modid, Cmdid: k.Cmdid})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.send(b)
+}
+
+func (p *peer) send(b []byte) {
+	p.t.Helper()
+	if _, err := p.conn.Write(b); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// answer is a GetRouteResponse.
+type answer struct {
+	Key   route.Key
+	Hosts []route.Host
+}
+
+// next reads one frame.
+func (p *peer) next() answer {
+	p.t.Helper()
+	a, err := p.read()
+	if err != nil {
+		p.t.Fatalf("waiting for an answer: %v", err)
+	}
+	return a
+}
+
+func (p *peer) read() (answer, error) {
+	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return answer{}, err
+	}
+	var header [larspb.HeaderSize]byte
+	if _, err := io.ReadFull(p.conn, header[:]); err != nil {
+		return answer{}, err
+	}
+	body := make([]byte, binary.LittleEndian.Uint32(header[4:]))
+	if _, err := io.ReadFull(p.conn, body); err != nil {
+		return answer{}, err
+	}
+	if id := int32(binary.LittleEndian.Uint32(header[:])); id != larspb.IDGetRouteResponse {
+		return answer{}, errors.New("not a GetRouteResponse")
+	}
+	var m larspb.GetRouteResponse
+	if err := proto.Unmarshal(body, &m); err != nil {
+		return answer{}, err
+	}
+	a := answer{Key: route.Key{Modid: m.Modid, Cmdid: m.Cmdid}}
+	for _, h := range m.Host {
+		a.Hosts = append(a.Hosts, route.Host{IP: uint32(h.Ip), Port: uint16(h.Port)})
+	}
+	return a, nil
+}
+
+// expect reads one frame and compares it.
+func (p *peer) expect(key route.Key, hosts ...route.Host) {
+	p.t.Helper()
+	want := answer{key, hosts}
+	if diff := cmp.Diff(want, p.next()); diff != "" {
+		p.t.Fatalf("answer (-want +got):\n%s", diff)
+	}
+}
+
+// expectBoth reads two frames and compares them, in either order.
+func (p *peer) expectBoth(a, b answer) {
+	p.t.Helper()
+	x, y := p.next(), p.next()
+	if x.Key == b.Key {
+		x, y = y, x
+	}
+	if diff := cmp.Diff([]answer{a, b}, []answer{x, y}); diff != "" {
+		p.t.Fatalf("answers (-want +got):\n%s", diff)
+	}
+}
+
+// expectFinally reads frames of one service until one has these hosts.
+func (p *peer) expectFinally(key route.Key, hosts ...route.Host) {
+	p.t.Helper()
+	for {
+		a := p.next()
+		if a.Key != key {
+			p.t.Fatalf("answer for service %v, want %v", a.Key, key)
+		}
+		if slices.Equal(a.Hosts, hosts) {
+			return
+		}
+	}
+}
+
+// expectSilence checks that nothing was sent: what is asked for next is the
+// next thing that comes.
+func (p *peer) expectSilence() {
+	p.t.Helper()
+	probe := route.Key{Modid: 404, Cmdid: 404}
+	p.ask(probe)
+	p.expect(probe)
+}
+
+// expectEnd reads until the service has closed the connection.
+func (p *peer) expectEnd() {
+	p.t.Helper()
+	for {
+		if _, err := p.read(); err != nil {
+			if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+				p.t.Fatal("the connection is still open")
+			}
+			return
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
+}
+
+var (
+	k12 = route.Key{Modid: 1, Cmdid: 2}
+	k13 = route.Key{Modid: 1, Cmdid: 3}
+	h1  = route.Host{IP: 0xC0A80171, Port: 7777}
+	h2  = route.Host{IP: 0xC0A80172, Port: 7777}
+	h3  = route.Host{IP: 0xC0A80173, Port: 7777}
+)

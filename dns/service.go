@@ -1,0 +1,237 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"lars/larspb"
+	"lars/reactor"
+	"lars/route"
+)
+
+// announceChunk is how many changed services one task of a loop looks at.
+const announceChunk = 4096
+
+// Service is a route service. Make it with New.
+type Service struct {
+	// Immutable after New.
+	cfg     Config
+	server  *reactor.Server
+	shards  map[*reactor.Loop]*shard
+	keeper  *keeper // nil: no snapshot
+	watcher *watcher
+	metrics *metrics.Set
+
+	// Swapped whole by publish; readers never lock. Nil: nothing is loaded.
+	table atomic.Pointer[route.Table]
+
+	refused atomic.Uint64 // connections over the limit
+
+	mu      sync.Mutex // guards everything below
+	fresh   bool       // table has been in the store in this run
+	asOf    time.Time  // when the table was known to be what the store holds
+	trouble error      // why the store did not answer the last time; nil: it did
+}
+
+// New returns a service for cfg. It binds nothing and reads nothing.
+func New(cfg Config) (*Service, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg}
+	server, err := reactor.NewServer(s.serverConfig())
+	if err != nil {
+		return nil, fmt.Errorf("dns: %w", err)
+	}
+	s.server = server
+	s.shards = make(map[*reactor.Loop]*shard)
+	for _, loop := range server.Loops() {
+		s.shards[loop] = newShard(loop, &s.table, &s.cfg)
+	}
+	if cfg.Snapshot != "" {
+		s.keeper = newKeeper(cfg.Snapshot, cfg.Log, s.snapshot)
+	}
+	s.watcher = newWatcher(s)
+	s.metrics = s.newMetrics()
+	return s, nil
+}
+
+func (s *Service) serverConfig() reactor.ServerConfig {
+	router := reactor.NewRouter[*reactor.Conn]()
+	router.Handle(larspb.IDGetRouteRequest, func(c *reactor.Conn, body []byte) { s.shards[c.Loop()].answer(c, body) })
+	return reactor.ServerConfig{
+		Addr:     s.cfg.Reactor.AddrPort(),
+		Router:   router,
+		Loops:    s.cfg.Reactor.Threads,
+		MaxConns: s.cfg.Reactor.MaxConn,
+		OnStart:  func(c *reactor.Conn) { s.shards[c.Loop()].start(c) },
+		OnClose:  func(c *reactor.Conn, reason error) { s.shards[c.Loop()].close(c, reason) },
+		OnRefuse: func(netip.AddrPort, error) { s.refused.Add(1) },
+		Conn: reactor.ConnConfig{
+			MaxFrame:          larspb.MaxBody,
+			HighWater:         s.cfg.MaxOutput / 8,
+			HardCap:           s.cfg.MaxOutput,
+			StallTimeout:      s.cfg.StallTimeout,
+			SingleFrameWrites: true, // agents of the C++ stack cannot put a split frame together
+		},
+		Log: s.cfg.Log,
+	}
+}
+
+// Listen binds the address of the Config. Serve does it too, if it has not
+// been done.
+func (s *Service) Listen() error {
+	if err := s.server.Listen(); err != nil {
+		return fmt.Errorf("dns: listen on %v: %w", s.cfg.Reactor.AddrPort(), err)
+	}
+	return nil
+}
+
+// Addr returns the address that Listen bound.
+func (s *Service) Addr() netip.AddrPort { return s.server.Addr() }
+
+// Serve answers until ctx is done, lets the connections drain, and returns
+// nil. A store that does not answer is no reason to return. Serve may be
+// called once.
+func (s *Service) Serve(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	s.restore()
+	stopWatching := background(ctx, s.watcher.run)
+	stopKeeping := func() {}
+	if s.keeper != nil {
+		stopKeeping = background(ctx, s.keeper.run)
+	}
+	s.cfg.Log.Info("dns: listening", "addr", s.Addr())
+	err := s.server.Serve(ctx)
+	stopWatching()
+	stopKeeping() // last: it keeps what the watcher brought in
+	if err != nil {
+		return fmt.Errorf("dns: serve on %v: %w", s.Addr(), err)
+	}
+	return nil
+}
+
+// background runs f in a goroutine. The function that it returns stops f and
+// waits for it; nothing else does, so f outlives the end of ctx until then.
+func background(ctx context.Context, f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { f(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// Metrics returns what the service counts, all under names that begin with
+// lars_dns_; those that end in _total only grow. It is there from New on.
+//
+//	services, hosts, version     of the table that is answered from
+//	table_age_seconds            since the table was known to be what the store holds
+//	services_cut                 services with more hosts than one frame holds
+//	connections, subscriptions   at the moment
+//	connections_refused_total    over the limit on connections
+//	lookups_total                requests for a route
+//	lookups_held_total           of these, those that waited for the first load
+//	lookups_unsubscribed_total   of these, those over the limit on subscriptions
+//	bad_messages_total           requests that were no message
+//	pushes_total                 routes sent without being asked for
+//	routes_delayed_total         routes that waited for a slow reader
+//	slow_readers_closed_total    connections that were closed for reading too slowly
+//	polls_total                  looks at the version in the store
+//	poll_errors_total            of these, those that failed, or whose changes could not be read
+//	load_errors_total            full loads that failed
+//	load_seconds{kind}           histogram of loads by kind, full or delta
+//	bad_rows_total               rows that were skipped, each time that one was read
+//	store_up                     1 if the last look at the store went well
+//	snapshot_age_seconds         of what the snapshot file holds, 0: it holds nothing
+//	snapshot_writes_total        of the snapshot file
+//	snapshot_errors_total        writes of it that failed
+func (s *Service) Metrics() *metrics.Set { return s.metrics }
+
+// Ready returns nil when the service answers from routes that it loaded from
+// the store in this run, whether or not the store answers now. Otherwise it
+// says what the service answers from, and what is wrong with the store.
+func (s *Service) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fresh {
+		return nil
+	}
+	cause := s.trouble
+	if cause == nil {
+		cause = errors.New("the first load is under way")
+	}
+	if s.table.Load() == nil {
+		return fmt.Errorf("dns: no routes yet, requests wait: %w", cause)
+	}
+	age := time.Since(s.asOf).Round(time.Second)
+	return fmt.Errorf("dns: answering from a snapshot that is %v old: %w", age, cause)
+}
+
+// restore takes the table of the snapshot, if there is one, before anything
+// else runs.
+func (s *Service) restore() {
+	if s.keeper == nil {
+		return
+	}
+	table, loaded := s.keeper.restore()
+	if table == nil {
+		return
+	}
+	s.table.Store(table)
+	s.mu.Lock()
+	s.asOf = loaded
+	s.mu.Unlock()
+}
+
+// publish makes a newer table the one that is answered from, and pushes the
+// services that differ. Only the watcher calls it.
+func (s *Service) publish(table *route.Table, changed []route.Key) {
+	if first := s.table.Swap(table) == nil; first {
+		s.server.RunOnAllLoops(func(l *reactor.Loop) { s.shards[l].push.announceAll() })
+		return
+	}
+	for chunk := range slices.Chunk(changed, announceChunk) {
+		s.server.RunOnAllLoops(func(l *reactor.Loop) { s.shards[l].push.announce(chunk) })
+	}
+}
+
+// confirm notes that the table is what the store holds.
+func (s *Service) confirm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fresh, s.asOf, s.trouble = true, time.Now(), nil
+}
+
+// isFresh tells whether the table has been in the store in this run.
+func (s *Service) isFresh() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fresh
+}
+
+// blame notes why the store could not be read.
+func (s *Service) blame(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trouble = err
+}
+
+// snapshot returns what the keeper is to keep.
+func (s *Service) snapshot() (*route.Table, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.table.Load(), s.asOf
+}

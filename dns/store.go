@@ -1,0 +1,72 @@
+package dns
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"lars/route"
+)
+
+// Store is where routes come from. It is called from two goroutines at a time.
+type Store interface {
+	// Version returns the version of the routes. Edits raise it; if it is lower
+	// than before, anything may have changed.
+	Version(ctx context.Context) (uint64, error)
+
+	// Load calls yield for each host of each service, in any order, and
+	// returns the version of the state that it read. It does not call yield
+	// after it has returned.
+	Load(ctx context.Context, yield func(route.Key, route.Host)) (uint64, error)
+
+	// Changed returns the services that edits above version after, up to upTo,
+	// have touched. It fails with Config.HistoryGone if it may miss any.
+	Changed(ctx context.Context, after, upTo uint64) ([]route.Key, error)
+
+	// Hosts returns the present hosts of services: at least as new as the
+	// version that was read last.
+	Hosts(ctx context.Context, keys []route.Key) (map[route.Key][]route.Host, error)
+}
+
+// maxNamedRows bounds the rows that BadRows remembers.
+const maxNamedRows = 1000
+
+// BadRows names each row that a store had to skip in the log, once, and counts
+// how often that happened. Of more than 1,000 rows it only counts the rest.
+// Safe for concurrent use.
+type BadRows struct {
+	// Immutable after NewBadRows.
+	log *slog.Logger
+
+	reads atomic.Uint64
+
+	mu    sync.Mutex // guards everything below
+	named map[uint64]struct{}
+}
+
+// NewBadRows returns a counter that writes to log; nil discards the lines.
+func NewBadRows(log *slog.Logger) *BadRows {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &BadRows{log: log, named: make(map[uint64]struct{})}
+}
+
+// Report takes note of a row that was read and skipped for a reason.
+func (b *BadRows) Report(id uint64, reason string) {
+	b.reads.Add(1)
+	if b.isNew(id) {
+		b.log.Warn("dns: row of RouteData skipped", "id", id, "reason", reason)
+	}
+}
+
+func (b *BadRows) isNew(id uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.named[id]; ok || len(b.named) >= maxNamedRows {
+		return false
+	}
+	b.named[id] = struct{}{}
+	return true
+}

@@ -1,0 +1,284 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"lars/route"
+)
+
+const (
+	// maxBackoff bounds the pause between two looks at a store that fails.
+	maxBackoff = time.Second
+
+	// loadShare is what part of the time full loads may take at most: 1/20.
+	loadShare = 20
+
+	// hostsChunk is how many services one call of Store.Hosts is for, so that
+	// QueryTimeout bounds a piece of work of about the same size.
+	hostsChunk = 1000
+)
+
+// watcher keeps the table equal to the store. It looks for new versions, and
+// loads the services that changed; from time to time a goroutine beside it
+// loads all, to find what was written without a change record.
+//
+// It is the only one who replaces the table. The cursor moves only when all
+// that changed up to it is in the table.
+type watcher struct {
+	// Immutable after newWatcher.
+	svc     *Service
+	cfg     *Config
+	results chan loaded // capacity 1: its sender never waits
+
+	// Owned by the watcher goroutine.
+	cursor   uint64 // version whose changes are all in the table
+	demand   string // why only a full load can tell what changed; "": changes tell
+	failures int    // looks at the store that failed in a row
+	store    outage
+	reload   outage
+	cut      map[route.Key]struct{} // services whose route is over a frame
+
+	// The full loads.
+	loading bool
+	started time.Time              // start of the last one
+	ended   time.Time              // end of the last one
+	cost    time.Duration          // of the last good one
+	since   map[route.Key]struct{} // services that changes replaced while one runs
+
+	counts watcherCounts
+}
+
+type watcherCounts struct {
+	polls, pollErrors   *metrics.Counter
+	loadErrors          *metrics.Counter
+	fullTime, deltaTime *metrics.Histogram
+	cut                 *metrics.Gauge
+}
+
+func newWatcher(s *Service) *watcher {
+	return &watcher{
+		svc:     s,
+		cfg:     &s.cfg,
+		results: make(chan loaded, 1),
+		demand:  "nothing was loaded from the store yet",
+		store:   outage{log: s.cfg.Log, what: "dns: store"},
+		reload:  outage{log: s.cfg.Log, what: "dns: reload of all routes"},
+		cut:     make(map[route.Key]struct{}),
+	}
+}
+
+// run watches until ctx is done.
+func (w *watcher) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if w.loading {
+				<-w.results // ctx stops it too
+			}
+			return
+		case <-timer.C:
+			w.look(ctx)
+		case l := <-w.results:
+			if ctx.Err() != nil {
+				w.loading = false
+				continue
+			}
+			w.take(l)
+		}
+		timer.Reset(w.pause())
+	}
+}
+
+// pause returns the time until the next look: it doubles with each failure.
+func (w *watcher) pause() time.Duration {
+	poll := w.cfg.PollInterval
+	return min(poll<<min(w.failures, 10), max(poll, maxBackoff))
+}
+
+// look brings in what changed, or starts a full load if one is due.
+func (w *watcher) look(ctx context.Context) {
+	if w.demand == "" {
+		w.note(ctx, w.poll(ctx))
+	}
+	if w.loadIsDue(time.Now()) {
+		w.startLoad(ctx)
+	}
+}
+
+// note keeps the outcome of a look at the store.
+func (w *watcher) note(ctx context.Context, err error) {
+	if err == nil {
+		w.failures = 0
+		w.store.end()
+		if w.demand == "" {
+			w.svc.confirm()
+		}
+		return
+	}
+	if ctx.Err() != nil {
+		return // we stopped it
+	}
+	w.failures++
+	w.store.begin(err)
+	w.svc.blame(err)
+}
+
+// poll compares versions and loads what changed.
+func (w *watcher) poll(ctx context.Context) error {
+	w.counts.polls.Inc()
+	err := w.step(ctx)
+	if err != nil {
+		w.counts.pollErrors.Inc()
+	}
+	return err
+}
+
+func (w *watcher) step(ctx context.Context) error {
+	version, err := w.version(ctx)
+	switch {
+	case err != nil:
+		return err
+	case version < w.cursor:
+		w.demandLoad(fmt.Sprintf("the version went back from %d to %d", w.cursor, version))
+		return nil
+	case version == w.cursor:
+		return nil
+	}
+	return w.advance(ctx, version)
+}
+
+// advance brings in the changes up to a version.
+func (w *watcher) advance(ctx context.Context, version uint64) error {
+	start := time.Now()
+	keys, err := w.changed(ctx, version)
+	if err != nil {
+		if w.isHistoryGone(err) {
+			w.demandLoad(err.Error())
+			return nil
+		}
+		return err
+	}
+	hosts := make(map[route.Key][]route.Host, len(keys))
+	for chunk := range slices.Chunk(keys, hostsChunk) {
+		if err := w.hosts(ctx, chunk, hosts); err != nil {
+			return err
+		}
+	}
+	w.apply(version, hosts)
+	w.counts.deltaTime.UpdateDuration(start)
+	return nil
+}
+
+// apply puts services into the table and moves the cursor.
+func (w *watcher) apply(version uint64, hosts map[route.Key][]route.Host) {
+	old := w.svc.table.Load()
+	table := old.With(version, hosts)
+	var changed []route.Key
+	for key := range hosts {
+		if w.since != nil {
+			w.since[key] = struct{}{}
+		}
+		if !slices.Equal(old.Hosts(key), table.Hosts(key)) {
+			changed = append(changed, key)
+		}
+	}
+	w.cursor = version
+	w.replace(table, changed)
+}
+
+// replace publishes a table that differs in the services of changed.
+func (w *watcher) replace(table *route.Table, changed []route.Key) {
+	w.svc.publish(table, changed)
+	w.watchLengths(table, slices.Values(changed))
+	if len(changed) > 0 {
+		w.keep()
+	}
+}
+
+func (w *watcher) keep() {
+	if w.svc.keeper != nil {
+		w.svc.keeper.mark()
+	}
+}
+
+// watchLengths names services whose route is over a frame, when they become
+// so.
+func (w *watcher) watchLengths(table *route.Table, keys iter.Seq[route.Key]) {
+	for key := range keys {
+		hosts := table.Hosts(key)
+		_, known := w.cut[key]
+		switch fit := fitting(hosts); {
+		case fit == len(hosts):
+			delete(w.cut, key)
+		case !known:
+			w.cut[key] = struct{}{}
+			w.cfg.Log.Warn("dns: route is too long for one frame", "service", key, "hosts", len(hosts), "sent", fit)
+		}
+	}
+	w.counts.cut.Set(float64(len(w.cut)))
+}
+
+func (w *watcher) version(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.QueryTimeout)
+	defer cancel()
+	return w.cfg.Store.Version(ctx)
+}
+
+func (w *watcher) changed(ctx context.Context, upTo uint64) ([]route.Key, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.QueryTimeout)
+	defer cancel()
+	return w.cfg.Store.Changed(ctx, w.cursor, upTo)
+}
+
+func (w *watcher) hosts(ctx context.Context, keys []route.Key, into map[route.Key][]route.Host) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.QueryTimeout)
+	defer cancel()
+	hosts, err := w.cfg.Store.Hosts(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		into[key] = nil // also if the store leaves out what has no hosts
+	}
+	maps.Copy(into, hosts)
+	return nil
+}
+
+// isHistoryGone tells an error that only a full load can heal.
+func (w *watcher) isHistoryGone(err error) bool {
+	return w.cfg.HistoryGone == nil || errors.Is(err, w.cfg.HistoryGone)
+}
+
+// outage writes a line when something stops to work, and one when it works
+// again.
+type outage struct {
+	log  *slog.Logger
+	what string
+
+	began time.Time // zero: it works
+}
+
+func (o *outage) begin(err error) {
+	if o.began.IsZero() {
+		o.began = time.Now()
+		o.log.Warn(o.what+" failed", "error", err)
+	}
+}
+
+func (o *outage) end() {
+	if !o.began.IsZero() {
+		o.log.Info(o.what+" works again", "after", time.Since(o.began).Round(time.Millisecond))
+		o.began = time.Time{}
+	}
+}
