@@ -73,6 +73,9 @@ type Peers struct {
 	IP    netip.Addr       // default 127.0.0.1
 	Port  int              // default: the service's own
 	Addrs []netip.AddrPort // replaces IP and Port, tried in this order
+
+	// Secret is proven to a service that asks for one. Default: none.
+	Secret config.Secret
 }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -105,6 +108,7 @@ func (p *Peers) bind(set *config.Set, section string, port int, what string) {
 	set.Addr(&p.IP, section, "ip", loopback, "address of the "+what)
 	set.Int(&p.Port, section, "port", port, config.Between(1, 65535), "TCP port of the "+what)
 	set.AddrPorts(&p.Addrs, section, "addrs", nil, "several of them, instead of ip and port")
+	set.Secret(&p.Secret, section, "secret", "secret to prove to the "+what+" if it asks")
 }
 
 func bindBalance(set *config.Set, b *lb.Config) {

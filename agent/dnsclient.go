@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"lars/internal/access"
 	"lars/larspb"
 	"lars/reactor"
 	"lars/route"
@@ -89,7 +90,7 @@ func newDNSClient(cfg *Config, routes *routes, changed func()) (*dnsClient, erro
 	}
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDGetRouteResponse, d.received)
-	client, err := reactor.NewClient(reactor.ClientConfig{
+	connect := reactor.ClientConfig{
 		Addrs:        cfg.DNS.Addrs,
 		Router:       router,
 		OnStart:      d.started,
@@ -99,7 +100,9 @@ func newDNSClient(cfg *Config, routes *routes, changed func()) (*dnsClient, erro
 		BackoffMax:   reconnectMax,
 		DrainTimeout: drainTimeout,
 		Log:          cfg.Log,
-	})
+	}
+	access.Prover{Secret: string(cfg.DNS.Secret), Key: "[dnsserver] secret", Log: cfg.Log}.Equip(&connect)
+	client, err := reactor.NewClient(connect)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +126,7 @@ func (d *dnsClient) pull(key route.Key) {
 // next connection start pulls everything.
 func (d *dnsClient) sendPulls(keys []route.Key) {
 	conn := d.client.Conn()
-	if conn == nil {
+	if conn == nil || !d.link.connected.Load() {
 		return
 	}
 	for _, key := range keys {

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"lars/internal/access"
 	"lars/larspb"
 	"lars/lb"
 	"lars/reactor"
@@ -79,7 +80,7 @@ func newReportClient(cfg *Config, routes *routes) (*reportClient, error) {
 		shard:    shardCount,
 		lost:     longAgo + 1, // behind services that were never reported
 	}
-	client, err := reactor.NewClient(reactor.ClientConfig{
+	connect := reactor.ClientConfig{
 		Addrs:        cfg.Reporter.Addrs,
 		Router:       reactor.NewRouter[*reactor.Conn](), // a report service answers nothing
 		OnStart:      r.started,
@@ -89,7 +90,9 @@ func newReportClient(cfg *Config, routes *routes) (*reportClient, error) {
 		BackoffMax:   reconnectMax,
 		DrainTimeout: drainTimeout,
 		Log:          cfg.Log,
-	})
+	}
+	access.Prover{Secret: string(cfg.Reporter.Secret), Key: "[reporter] secret", Log: cfg.Log}.Equip(&connect)
+	client, err := reactor.NewClient(connect)
 	if err != nil {
 		return nil, err
 	}

@@ -23,10 +23,8 @@ type Config struct {
 	// Store is where the routes are.
 	Store Store
 
-	// HistoryGone is what Store.Changed fails with when it cannot tell all
-	// that changed; all routes are loaded then. Default nil: any error of
-	// Changed means that.
-	HistoryGone error
+	// Access is who may connect: the section [access]. Default: everybody.
+	Access *config.AccessConfig
 
 	// BadRows counts the rows that Store skips. Default: none are known.
 	BadRows *BadRows
@@ -71,10 +69,10 @@ type Config struct {
 	StallTimeout time.Duration
 }
 
-// Bind declares the sections [reactor] and [dns] in a set. The fields hold
-// their values once the set is loaded.
-func (c *Config) Bind(set *config.Set) {
-	c.Reactor = config.BindReactor(set, DefaultPort)
+// Bind declares the sections [reactor], [access] and [dns] and returns a Config
+// that loading the set fills.
+func Bind(set *config.Set) *Config {
+	c := &Config{Reactor: config.BindReactor(set, DefaultPort), Access: config.BindAccess(set)}
 	set.Duration(&c.PollInterval, "dns", "poll_interval", defaultPoll,
 		config.Between(10*time.Millisecond, time.Minute), "how often to look for a new version of the routes")
 	set.Duration(&c.QueryTimeout, "dns", "query_timeout", defaultQueryTimeout,
@@ -82,6 +80,7 @@ func (c *Config) Bind(set *config.Set) {
 	set.Duration(&c.ReloadInterval, "dns", "reload_interval", defaultReload,
 		config.Between(time.Second, 24*time.Hour), "how often to read all routes")
 	set.String(&c.Snapshot, "dns", "snapshot", "", "file that keeps the routes for a start without the database")
+	return c
 }
 
 const (
@@ -99,6 +98,9 @@ func (c *Config) setDefaults() {
 		c.Reactor = &config.ReactorConfig{
 			IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: DefaultPort, MaxConn: 1024, Threads: 5,
 		}
+	}
+	if c.Access == nil {
+		c.Access = new(config.AccessConfig)
 	}
 	if c.BadRows == nil {
 		c.BadRows = NewBadRows(nil)

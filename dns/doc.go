@@ -1,12 +1,11 @@
 // Package dns is the route service: it tells agents which hosts serve a
 // service, and tells them again when that changes.
 //
-//	var cfg dns.Config
-//	cfg.Bind(set) // sections [reactor] and [dns]; load the set
+//	cfg := dns.Bind(set) // sections [reactor], [access] and [dns]; load the set
 //	cfg.BadRows = dns.NewBadRows(log)
 //	db, err := store.Open(dsn, store.Options{BadRow: cfg.BadRows.Report})
-//	cfg.Store, cfg.HistoryGone, cfg.Log = db, store.ErrHistoryGone, log
-//	service, err := dns.New(cfg)
+//	cfg.Store, cfg.Log = db, log
+//	service, err := dns.New(*cfg)
 //	err = service.Serve(ctx)
 //
 // An agent sends a GetRouteRequest. That subscribes its connection to the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -33,7 +34,7 @@ const patience = 20 * time.Second
 
 var (
 	errStore = errors.New("the store is broken")
-	errGone  = errors.New("the history is gone")
+	errGone  = fmt.Errorf("fake: %w", route.ErrHistoryGone)
 )
 
 // fakeStore is a Store in memory, with the faults of real ones.
@@ -245,7 +246,7 @@ func start(t *testing.T, store dns.Store, change func(*dns.Config)) *instance {
 		Reactor: &config.ReactorConfig{
 			IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Threads: 2, MaxConn: 1000,
 		},
-		Store: store, HistoryGone: errGone, Log: in.log.log(),
+		Store: store, Log: in.log.log(),
 		PollInterval: 2 * time.Millisecond, ReloadInterval: time.Hour,
 	}
 	if change != nil {

@@ -52,7 +52,8 @@ func (s *Service) shardMetrics(set *metrics.Set) {
 	sum("lars_dns_pushes_total", func(c *shardCounts) *counter { return &c.pushes })
 	sum("lars_dns_routes_delayed_total", func(c *shardCounts) *counter { return &c.delayed })
 	sum("lars_dns_slow_readers_closed_total", func(c *shardCounts) *counter { return &c.slowClosed })
-	set.NewGauge("lars_dns_connections_refused_total", func() float64 { return float64(s.refused.Load()) })
+	set.NewGauge(`lars_dns_connections_refused_total{reason="room"}`, func() float64 { return float64(s.refused.Load()) })
+	set.NewGauge(`lars_dns_connections_refused_total{reason="access"}`, func() float64 { return float64(s.gate.Count()) })
 }
 
 func (s *Service) sum(of func(*shardCounts) *counter) float64 {

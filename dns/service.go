@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"lars/internal/access"
 	"lars/larspb"
 	"lars/reactor"
 	"lars/route"
@@ -24,6 +25,7 @@ const announceChunk = 4096
 type Service struct {
 	// Immutable after New.
 	cfg     Config
+	gate    *access.Gate
 	server  *reactor.Server
 	shards  map[*reactor.Loop]*shard
 	keeper  *keeper // nil: no snapshot
@@ -48,7 +50,10 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{cfg: cfg}
-	server, err := reactor.NewServer(s.serverConfig())
+	s.gate = access.NewGate(access.Config{Allow: cfg.Access.Allow, Secret: string(cfg.Access.Secret), Log: cfg.Log})
+	connect := s.serverConfig()
+	s.gate.Guard(&connect)
+	server, err := reactor.NewServer(connect)
 	if err != nil {
 		return nil, fmt.Errorf("dns: %w", err)
 	}
@@ -75,7 +80,7 @@ func (s *Service) serverConfig() reactor.ServerConfig {
 		MaxConns: s.cfg.Reactor.MaxConn,
 		OnStart:  func(c *reactor.Conn) { s.shards[c.Loop()].start(c) },
 		OnClose:  func(c *reactor.Conn, reason error) { s.shards[c.Loop()].close(c, reason) },
-		OnRefuse: func(netip.AddrPort, error) { s.refused.Add(1) },
+		OnRefuse: s.turnedAway,
 		Conn: reactor.ConnConfig{
 			MaxFrame:          larspb.MaxBody,
 			HighWater:         s.cfg.MaxOutput / 8,
@@ -84,6 +89,14 @@ func (s *Service) serverConfig() reactor.ServerConfig {
 			SingleFrameWrites: true, // agents of the C++ stack cannot put a split frame together
 		},
 		Log: s.cfg.Log,
+	}
+}
+
+// turnedAway counts a peer for whom there is no room. The gate counts whom it
+// refuses itself.
+func (s *Service) turnedAway(_ netip.AddrPort, reason error) {
+	if !errors.Is(reason, access.ErrNetwork) {
+		s.refused.Add(1)
 	}
 }
 

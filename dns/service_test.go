@@ -192,7 +192,7 @@ func TestConnectionLimit(t *testing.T) {
 	p.ask(k12)
 	p.expect(k12)
 	dial(t, in).expectEnd()
-	in.awaitMetric(t, "lars_dns_connections_refused_total", "1")
+	in.awaitMetric(t, `lars_dns_connections_refused_total{reason="room"}`, "1")
 	p.ask(k12)
 	p.expect(k12)
 }
@@ -277,11 +277,9 @@ func TestNewRejects(t *testing.T) {
 }
 
 func TestBindEqualsShippedFile(t *testing.T) {
-	var cfg dns.Config
 	set := config.NewSet("lars-dns")
-	cfg.Bind(set)
+	dns.Bind(set)
 	config.BindStore(set)
-	config.BindAccess(set)
 	config.BindLog(set)
 	debug.Bind(set, "127.0.0.1:7780")
 	if err := set.CheckShipped("../conf/lars_dns.conf"); err != nil {

@@ -30,7 +30,7 @@ func editSQLite(t *testing.T, db *store.DB, changes ...route.Change) {
 }
 
 func onSQLite(bad *dns.BadRows) func(*dns.Config) {
-	return func(c *dns.Config) { c.HistoryGone, c.BadRows = store.ErrHistoryGone, bad }
+	return func(c *dns.Config) { c.BadRows = bad }
 }
 
 func TestSQLiteStore(t *testing.T) {

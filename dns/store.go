@@ -21,7 +21,7 @@ type Store interface {
 	Load(ctx context.Context, yield func(route.Key, route.Host)) (uint64, error)
 
 	// Changed returns the services that edits above version after, up to upTo,
-	// have touched. It fails with Config.HistoryGone if it may miss any.
+	// have touched. It fails with route.ErrHistoryGone if it may miss any.
 	Changed(ctx context.Context, after, upTo uint64) ([]route.Key, error)
 
 	// Hosts returns the present hosts of services: at least as new as the

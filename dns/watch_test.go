@@ -29,28 +29,18 @@ func TestVersionBackwards(t *testing.T) {
 }
 
 func TestHistoryGone(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		change func(*dns.Config)
-	}{
-		{"the store says so", nil},
-		{"any error says so", func(c *dns.Config) { c.HistoryGone = nil }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			store := newFakeStore()
-			store.edit(services{k12: {h1}})
-			p := dial(t, startLoaded(t, store, tt.change))
-			p.ask(k12)
-			p.expect(k12, h1)
-			store.do(func(f *fakeStore) {
-				f.version += 10
-				f.put(services{k12: {h2}})
-			})
-			p.expect(k12, h2)
-			store.edit(services{k12: {h3}})
-			p.expect(k12, h3)
-		})
-	}
+	store := newFakeStore()
+	store.edit(services{k12: {h1}})
+	p := dial(t, startLoaded(t, store, nil))
+	p.ask(k12)
+	p.expect(k12, h1)
+	store.do(func(f *fakeStore) {
+		f.version += 10
+		f.put(services{k12: {h2}})
+	})
+	p.expect(k12, h2)
+	store.edit(services{k12: {h3}})
+	p.expect(k12, h3)
 }
 
 func TestReloadFindsRowsWrittenByHand(t *testing.T) {

@@ -163,7 +163,7 @@ func (w *watcher) advance(ctx context.Context, version uint64) error {
 	start := time.Now()
 	keys, err := w.changed(ctx, version)
 	if err != nil {
-		if w.isHistoryGone(err) {
+		if errors.Is(err, route.ErrHistoryGone) {
 			w.demandLoad(err.Error())
 			return nil
 		}
@@ -253,11 +253,6 @@ func (w *watcher) hosts(ctx context.Context, keys []route.Key, into map[route.Ke
 	}
 	maps.Copy(into, hosts)
 	return nil
-}
-
-// isHistoryGone tells an error that only a full load can heal.
-func (w *watcher) isHistoryGone(err error) bool {
-	return w.cfg.HistoryGone == nil || errors.Is(err, w.cfg.HistoryGone)
 }
 
 // outage writes a line when something stops to work, and one when it works

@@ -10,4 +10,6 @@ const (
 	IDReportRequest       = int32(MessageId_ID_ReportRequest)
 	IDAPIGetRouteRequest  = int32(MessageId_ID_API_GetRouteRequest)
 	IDAPIGetRouteResponse = int32(MessageId_ID_API_GetRouteResponse)
+	IDChallenge           = int32(MessageId_ID_Challenge)
+	IDProof               = int32(MessageId_ID_Proof)
 )

@@ -30,28 +30,32 @@ type MessageId int32
 
 const (
 	MessageId_ID_UNKNOWN              MessageId = 0
-	MessageId_ID_GetRouteRequest      MessageId = 1 // agent -> dns
-	MessageId_ID_GetRouteResponse     MessageId = 2 // dns -> agent, as an answer or as a push
-	MessageId_ID_ReportStatusRequest  MessageId = 3 // agent -> reporter, no answer
-	MessageId_ID_GetHostRequest       MessageId = 4 // program -> agent
-	MessageId_ID_GetHostResponse      MessageId = 5 // agent -> program
-	MessageId_ID_ReportRequest        MessageId = 6 // program -> agent, no answer
-	MessageId_ID_API_GetRouteRequest  MessageId = 7 // program -> agent
-	MessageId_ID_API_GetRouteResponse MessageId = 8 // agent -> program
+	MessageId_ID_GetRouteRequest      MessageId = 1   // agent -> dns
+	MessageId_ID_GetRouteResponse     MessageId = 2   // dns -> agent, as an answer or as a push
+	MessageId_ID_ReportStatusRequest  MessageId = 3   // agent -> reporter, no answer
+	MessageId_ID_GetHostRequest       MessageId = 4   // program -> agent
+	MessageId_ID_GetHostResponse      MessageId = 5   // agent -> program
+	MessageId_ID_ReportRequest        MessageId = 6   // program -> agent, no answer
+	MessageId_ID_API_GetRouteRequest  MessageId = 7   // program -> agent
+	MessageId_ID_API_GetRouteResponse MessageId = 8   // agent -> program
+	MessageId_ID_Challenge            MessageId = 100 // dns, reporter -> agent, first message where a secret is asked for
+	MessageId_ID_Proof                MessageId = 101 // agent -> dns, reporter, the answer to it
 )
 
 // Enum value maps for MessageId.
 var (
 	MessageId_name = map[int32]string{
-		0: "ID_UNKNOWN",
-		1: "ID_GetRouteRequest",
-		2: "ID_GetRouteResponse",
-		3: "ID_ReportStatusRequest",
-		4: "ID_GetHostRequest",
-		5: "ID_GetHostResponse",
-		6: "ID_ReportRequest",
-		7: "ID_API_GetRouteRequest",
-		8: "ID_API_GetRouteResponse",
+		0:   "ID_UNKNOWN",
+		1:   "ID_GetRouteRequest",
+		2:   "ID_GetRouteResponse",
+		3:   "ID_ReportStatusRequest",
+		4:   "ID_GetHostRequest",
+		5:   "ID_GetHostResponse",
+		6:   "ID_ReportRequest",
+		7:   "ID_API_GetRouteRequest",
+		8:   "ID_API_GetRouteResponse",
+		100: "ID_Challenge",
+		101: "ID_Proof",
 	}
 	MessageId_value = map[string]int32{
 		"ID_UNKNOWN":              0,
@@ -63,6 +67,8 @@ var (
 		"ID_ReportRequest":        6,
 		"ID_API_GetRouteRequest":  7,
 		"ID_API_GetRouteResponse": 8,
+		"ID_Challenge":            100,
+		"ID_Proof":                101,
 	}
 )
 
@@ -712,6 +718,96 @@ func (x *ReportRequest) GetRetcode() int32 {
 	return 0
 }
 
+// Challenge asks a peer to prove that it knows the shared secret.
+type Challenge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"` // random, for this connection alone
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Challenge) Reset() {
+	*x = Challenge{}
+	mi := &file_lars_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Challenge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Challenge) ProtoMessage() {}
+
+func (x *Challenge) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Challenge.ProtoReflect.Descriptor instead.
+func (*Challenge) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Challenge) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+// Proof answers a Challenge.
+type Proof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mac           []byte                 `protobuf:"bytes,1,opt,name=mac,proto3" json:"mac,omitempty"` // HMAC-SHA-256 of the nonce under the secret
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proof) Reset() {
+	*x = Proof{}
+	mi := &file_lars_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proof) ProtoMessage() {}
+
+func (x *Proof) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proof.ProtoReflect.Descriptor instead.
+func (*Proof) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Proof) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
 var File_lars_proto protoreflect.FileDescriptor
 
 const file_lars_proto_rawDesc = "" +
@@ -763,7 +859,11 @@ const file_lars_proto_rawDesc = "" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\"\n" +
 	"\x04host\x18\x03 \x01(\v2\x0e.lars.HostInfoR\x04host\x12\x18\n" +
-	"\aretcode\x18\x04 \x01(\x05R\aretcode*\xe6\x01\n" +
+	"\aretcode\x18\x04 \x01(\x05R\aretcode\"!\n" +
+	"\tChallenge\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\fR\x05nonce\"\x19\n" +
+	"\x05Proof\x12\x10\n" +
+	"\x03mac\x18\x01 \x01(\fR\x03mac*\x86\x02\n" +
 	"\tMessageId\x12\x0e\n" +
 	"\n" +
 	"ID_UNKNOWN\x10\x00\x12\x16\n" +
@@ -774,7 +874,9 @@ const file_lars_proto_rawDesc = "" +
 	"\x12ID_GetHostResponse\x10\x05\x12\x14\n" +
 	"\x10ID_ReportRequest\x10\x06\x12\x1a\n" +
 	"\x16ID_API_GetRouteRequest\x10\a\x12\x1b\n" +
-	"\x17ID_API_GetRouteResponse\x10\b*P\n" +
+	"\x17ID_API_GetRouteResponse\x10\b\x12\x10\n" +
+	"\fID_Challenge\x10d\x12\f\n" +
+	"\bID_Proof\x10e*P\n" +
 	"\aRetCode\x12\f\n" +
 	"\bRET_SUCC\x10\x00\x12\x10\n" +
 	"\fRET_OVERLOAD\x10\x01\x12\x14\n" +
@@ -794,7 +896,7 @@ func file_lars_proto_rawDescGZIP() []byte {
 }
 
 var file_lars_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_lars_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_lars_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_lars_proto_goTypes = []any{
 	(MessageId)(0),              // 0: lars.MessageId
 	(RetCode)(0),                // 1: lars.RetCode
@@ -806,6 +908,8 @@ var file_lars_proto_goTypes = []any{
 	(*GetHostRequest)(nil),      // 7: lars.GetHostRequest
 	(*GetHostResponse)(nil),     // 8: lars.GetHostResponse
 	(*ReportRequest)(nil),       // 9: lars.ReportRequest
+	(*Challenge)(nil),           // 10: lars.Challenge
+	(*Proof)(nil),               // 11: lars.Proof
 }
 var file_lars_proto_depIdxs = []int32{
 	2, // 0: lars.GetRouteResponse.host:type_name -> lars.HostInfo
@@ -830,7 +934,7 @@ func file_lars_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lars_proto_rawDesc), len(file_lars_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

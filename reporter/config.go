@@ -31,6 +31,9 @@ type Config struct {
 	// 127.0.0.1, a zero MaxConn no limit, zero Threads a loop per processor.
 	Reactor *config.ReactorConfig
 
+	// Access [access] is who may connect. Nil: everybody.
+	Access *config.AccessConfig
+
 	// Threads [reporter db_thread_cnt] is the number of storing threads, 1 to
 	// 64. Default 3. Higher: more statements at once, of use when the database
 	// is far away; give the Sink as many connections. Lower: fewer connections.
@@ -70,10 +73,10 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Bind declares the sections [reactor] and [reporter] and returns a Config that
+// Bind declares the sections [reactor], [reporter] and [access] and returns a Config that
 // loading the set fills. A file may write [repoter], as the original's does.
 func Bind(s *config.Set) *Config {
-	c := &Config{Reactor: config.BindReactor(s, DefaultPort)}
+	c := &Config{Reactor: config.BindReactor(s, DefaultPort), Access: config.BindAccess(s)}
 	s.Int(&c.Threads, "reporter", "db_thread_cnt", 3, config.Between(1, maxThreads), "threads that store reports")
 	s.Int(&c.QueueSize, "reporter", "queue_size", 8192, config.Between(1, maxQueueSize), "reports that may wait for each of them")
 	s.Alias("repoter", "reporter")
@@ -82,6 +85,9 @@ func Bind(s *config.Set) *Config {
 
 func (c *Config) setDefaults() {
 	c.Reactor = reactorDefaults(c.Reactor)
+	if c.Access == nil {
+		c.Access = new(config.AccessConfig)
+	}
 	setDefault(&c.Threads, 3)
 	setDefault(&c.QueueSize, 8192)
 	setDefault(&c.MaxRows, 100_000)

@@ -49,7 +49,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := New(&tt.cfg)
+			_, err := New(tt.cfg)
 			if err == nil || !strings.HasPrefix(err.Error(), "reporter: ") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want reporter: ... %s", err, tt.want)
 			}

@@ -161,7 +161,7 @@ func start(t *testing.T, cfg Config) *running {
 	cfg.Now = func() time.Time { return time.Unix(noon, 0) }
 	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
 	var err error
-	if r.Service, err = New(&cfg); err != nil {
+	if r.Service, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Listen(); err != nil {

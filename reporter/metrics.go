@@ -47,6 +47,7 @@ func newCounts(set *metrics.Set) *counts {
 // gauges registers what is read from the service when somebody scrapes.
 func (s *Service) gauges() {
 	s.metrics.NewGauge("lars_reporter_connections", func() float64 { return float64(s.server.Conns()) })
+	s.metrics.NewGauge(`lars_reporter_connections_refused_total{reason="access"}`, func() float64 { return float64(s.gate.Count()) })
 	s.metrics.NewGauge("lars_reporter_store_up", func() float64 {
 		if s.outage.err() != nil {
 			return 0

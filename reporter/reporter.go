@@ -1,9 +1,9 @@
 // Package reporter is the report service: it takes the call statistics that
 // agents send and stores them.
 //
-//	cfg := reporter.Bind(set) // [reactor], [reporter]
+//	cfg := reporter.Bind(set) // [reactor], [reporter], [access]
 //	cfg.Sink = db             // *store.DB
-//	service, err := reporter.New(cfg)
+//	service, err := reporter.New(*cfg)
 //	err = service.Serve(ctx)  // until ctx is done and all is stored
 //
 // A ReportStatusRequest becomes one row for each of its hosts. The rows go
@@ -37,6 +37,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"google.golang.org/protobuf/proto"
 
+	"lars/internal/access"
 	"lars/larspb"
 	"lars/reactor"
 	"lars/route"
@@ -61,6 +62,7 @@ type Service struct {
 	metrics *metrics.Set
 	count   *counts
 	outage  *outage
+	gate    *access.Gate
 	server  *reactor.Server
 	threads []*thread
 
@@ -70,14 +72,15 @@ type Service struct {
 
 // New returns a service that is not bound yet. It fails for a configuration
 // that cannot work.
-func New(cfg *Config) (*Service, error) {
-	s := &Service{cfg: *cfg, metrics: metrics.NewSet()}
+func New(cfg Config) (*Service, error) {
+	s := &Service{cfg: cfg, metrics: metrics.NewSet()}
 	s.cfg.setDefaults()
 	if err := s.cfg.validate(); err != nil {
 		return nil, fmt.Errorf("reporter: %w", err)
 	}
 	s.count = newCounts(s.metrics)
 	s.outage = &outage{log: s.cfg.Log}
+	s.gate = access.NewGate(access.Config{Allow: s.cfg.Access.Allow, Secret: string(s.cfg.Access.Secret), Log: s.cfg.Log})
 	for range s.cfg.Threads {
 		s.threads = append(s.threads, newThread(&s.cfg, s.count, s.outage))
 	}
@@ -91,14 +94,16 @@ func New(cfg *Config) (*Service, error) {
 func (s *Service) newServer() (err error) {
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDReportStatusRequest, s.report)
-	s.server, err = reactor.NewServer(reactor.ServerConfig{
+	server := reactor.ServerConfig{
 		Addr:     s.cfg.Reactor.AddrPort(),
 		Router:   router,
 		Loops:    s.cfg.Reactor.Threads,
 		MaxConns: s.cfg.Reactor.MaxConn,
 		OnRefuse: s.refused,
 		Log:      s.cfg.Log,
-	})
+	}
+	s.gate.Guard(&server)
+	s.server, err = reactor.NewServer(server)
 	return err
 }
 
@@ -218,9 +223,11 @@ func (s *Service) countReport(m *larspb.ReportStatusRequest, d decoded) {
 }
 
 func (s *Service) refused(_ netip.AddrPort, reason error) {
-	if errors.Is(reason, reactor.ErrMaxConns) {
+	switch {
+	case errors.Is(reason, reactor.ErrMaxConns):
 		s.count.refusedLimit.Inc()
-		return
+	case errors.Is(reason, reactor.ErrNoDescriptors):
+		s.count.refusedNoDescriptors.Inc()
 	}
-	s.count.refusedNoDescriptors.Inc()
+	// The gate counts whom it refuses itself.
 }

@@ -192,7 +192,7 @@ func TestServeOnce(t *testing.T) {
 
 func TestPortInUse(t *testing.T) {
 	r := start(t, Config{})
-	s, err := New(&Config{Sink: newSink(), Reactor: &config.ReactorConfig{Port: int(r.Addr().Port())}})
+	s, err := New(Config{Sink: newSink(), Reactor: &config.ReactorConfig{Port: int(r.Addr().Port())}})
 	if err != nil {
 		t.Fatal(err)
 	}

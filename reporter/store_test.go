@@ -29,7 +29,7 @@ func TestReportReachesSQLite(t *testing.T) {
 	if err := db.Migrate(ctx); err != nil {
 		t.Fatal(err)
 	}
-	service, err := reporter.New(&reporter.Config{Sink: db, Reactor: &config.ReactorConfig{}})
+	service, err := reporter.New(reporter.Config{Sink: db, Reactor: &config.ReactorConfig{}})
 	if err != nil {
 		t.Fatal(err)
 	}

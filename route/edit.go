@@ -1,9 +1,14 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
+
+// ErrHistoryGone means that the services that changed since a version are not
+// known any more. Reading all routes tells everything.
+var ErrHistoryGone = errors.New("what changed is not recorded any more")
 
 // MaxHosts is the most hosts that an edit may leave a service with. A route of
 // that size fills a frame twice over, so nobody has one by intent.

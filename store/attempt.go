@@ -22,6 +22,7 @@ func (db *DB) attempt(ctx context.Context, timeout time.Duration, what string, o
 		host := db.currentHost()
 		err := db.once(ctx, timeout, op)
 		if err == nil {
+			db.noteServed()
 			return nil
 		}
 		again := false
@@ -53,6 +54,12 @@ func (db *DB) currentHost() int64 {
 	return db.hosts.current()
 }
 
+func (db *DB) noteServed() {
+	if db.hosts != nil {
+		db.hosts.noteServed()
+	}
+}
+
 // mayReconnect allows one try per host, and one more on the first: a
 // connection breaks when its server restarts. A host that hung gets no second
 // one.
@@ -75,10 +82,13 @@ type unrepeatable struct{ error }
 
 func (e unrepeatable) Unwrap() error { return e.error }
 
-// explain adds the way out to an error of missing tables.
+// explain adds the way out to an error.
 func (db *DB) explain(err error) error {
 	if errors.Is(err, errNoVersionRow) || db.dialect.classify(err) == noSchema {
 		return db.noSchema(err.Error())
+	}
+	if isMySQLError(err, errNotReady) {
+		return fmt.Errorf("%w; the nodes that are left are no majority of their cluster, or still join it: start the others", err)
 	}
 	return err
 }

@@ -35,7 +35,7 @@ func (db *DB) EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult
 	if err := validate(edit); err != nil {
 		return route.EditResult{}, fmt.Errorf("store: edit routes: %w", err)
 	}
-	timeout := db.options.QueryTimeout * time.Duration(1+len(edit.Changes)/100)
+	timeout := db.options.commitTimeout() + db.options.QueryTimeout*time.Duration(len(edit.Changes)/100)
 	var result route.EditResult
 	err := db.attempt(ctx, timeout, "edit routes", func(ctx context.Context) error {
 		tx, err := db.pool.BeginTx(ctx, nil)

@@ -38,6 +38,7 @@ func TestClassifyMySQL(t *testing.T) {
 		{"lock wait timeout", number(1205), conflict},
 		{"record changed", number(1020), conflict},
 		{"Galera node outside of the cluster", number(1047), lost},
+		{"Galera node that leaves the cluster", number(1180), lost},
 		{"read-only", number(1290), lost},
 		{"read-only transaction", number(1792), lost},
 		{"too many connections", number(1040), lost},
@@ -192,6 +193,27 @@ func (p *pair) failUnderLoad() {
 	done.Wait()
 	p.wantOn(db, 1)
 	p.a.Start()
+}
+
+// While no host serves, each operation tries them all, and the log is silent:
+// it tells which host serves.
+func TestNoLineWhileNoHostServes(t *testing.T) {
+	log := new(logText)
+	options := quick
+	options.Logger = slog.New(slog.NewTextHandler(log, nil))
+	db, err := Open("mysql://lars:x@"+unusedAddr(t)+","+unusedAddr(t)+"/lars_dns", options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for range 3 {
+		if _, err := db.Version(t.Context()); err == nil {
+			t.Fatal("nobody answers, and there is a version")
+		}
+	}
+	if log.String() != "" {
+		t.Errorf("the log has:\n%s", log)
+	}
 }
 
 // One server that comes and goes: errors say so in bounded time, and nothing

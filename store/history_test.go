@@ -136,7 +136,7 @@ func TestChanged(t *testing.T) {
 				tt.do(e, db)
 				got, err := db.Changed(e.Context(), now, e.version(db))
 				if tt.reload {
-					e.wantError(err, ErrHistoryGone)
+					e.wantError(err, route.ErrHistoryGone)
 					return
 				}
 				if err != nil {
@@ -204,7 +204,7 @@ func (f *follower) poll() {
 	f.e.Helper()
 	v := f.e.version(f.db)
 	keys, err := f.db.Changed(f.e.Context(), f.table.Version(), v)
-	if errors.Is(err, ErrHistoryGone) {
+	if errors.Is(err, route.ErrHistoryGone) {
 		f.table = f.e.load(f.db)
 		return
 	}

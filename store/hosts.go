@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,10 @@ type hosts struct {
 	logger      *slog.Logger
 
 	inUse atomic.Int64 // index into addrs
+
+	mu     sync.Mutex // guards everything below
+	served int64      // the host that an operation succeeded on last
+	reason error      // why a host was left last
 }
 
 // newHosts prepares the hosts of a source. readTimeout bounds each wait for
@@ -56,7 +61,21 @@ func (h *hosts) moveOn(failed int64, reason error) {
 
 func (h *hosts) change(from, to int64, reason error) {
 	if from != to && h.inUse.CompareAndSwap(from, to) {
-		h.logger.Warn("store: database host changed", "from", h.addrs[from], "to", h.addrs[to], "reason", reason)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.reason = reason
+	}
+}
+
+// noteServed logs that another host serves now. Moves alone are not logged:
+// while no host can serve there is one after the other.
+func (h *hosts) noteServed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	to := h.current()
+	if h.served != to {
+		h.logger.Warn("store: database host changed", "from", h.addrs[h.served], "to", h.addrs[to], "reason", h.reason)
+		h.served = to
 	}
 }
 

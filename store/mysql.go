@@ -41,6 +41,7 @@ const (
 	errTooManyConns     = 1040
 	errNotReady         = 1047 // Galera: this node is outside of the cluster
 	errShutdown         = 1053
+	errDuringCommit     = 1180 // Galera: this node has left the cluster meanwhile
 	errHostBlocked      = 1129
 	errNormalShutdown   = 1077
 	errAborting         = 1152
@@ -71,7 +72,7 @@ func classifyMySQL(err error) fault {
 	switch e.Number {
 	case errLockWaitTimeout, errDeadlock, errRecordChanged:
 		return conflict
-	case errTooManyConns, errNotReady, errShutdown, errHostBlocked, errNormalShutdown, errAborting,
+	case errTooManyConns, errNotReady, errShutdown, errDuringCommit, errHostBlocked, errNormalShutdown, errAborting,
 		errNetReadError, errNetReadTimeout, errNetWriteError, errNetWriteTimeout,
 		errReadOnlyOption, errInterrupted, errReadOnlyTx, errReadOnlyMode, errConnectionKilled:
 		return lost

@@ -146,7 +146,7 @@ func keyOf(modid, cmdid int64) (route.Key, error) {
 func columns(k route.Key) (modid, cmdid uint32) { return uint32(k.Modid), uint32(k.Cmdid) }
 
 // Changed returns the services that edits with a version above after, up to
-// upTo, have touched, in order. It fails with ErrHistoryGone if any may be
+// upTo, have touched, in order. It fails with route.ErrHistoryGone if any may be
 // missing; Load tells everything then.
 //
 // Nothing is consumed. A C++ dns beside us deletes rows of RouteChange that it
@@ -159,14 +159,14 @@ func columns(k route.Key) (modid, cmdid uint32) { return uint32(k.Modid), uint32
 // version because another had the same second. The same holds for rows that
 // somebody wrote by hand without a new version.
 //
-// after above upTo is ErrHistoryGone too: the version went backwards.
+// after above upTo is route.ErrHistoryGone too: the version went backwards.
 func (db *DB) Changed(ctx context.Context, after, upTo uint64) ([]route.Key, error) {
 	if after == upTo {
 		return nil, nil
 	}
 	what := fmt.Sprintf("read changes from version %d to %d", after, upTo)
 	if after > upTo {
-		return nil, fmt.Errorf("store: %s: %w", what, ErrHistoryGone)
+		return nil, fmt.Errorf("store: %s: %w", what, route.ErrHistoryGone)
 	}
 	var keys []route.Key
 	err := db.attempt(ctx, db.options.QueryTimeout, what, func(ctx context.Context) error {
@@ -227,14 +227,14 @@ func (h *history) add(version, previous uint64, modid, cmdid int64) {
 // services returns the services of the history if it has no gap.
 func (h *history) services(after, upTo uint64) ([]route.Key, error) {
 	if h.cut {
-		return nil, fmt.Errorf("more than %d changes: %w", maxChanges, ErrHistoryGone)
+		return nil, fmt.Errorf("more than %d changes: %w", maxChanges, route.ErrHistoryGone)
 	}
 	if !h.unbroken(after, upTo) {
 		if upTo-after > keepChanges {
-			return nil, fmt.Errorf("some rows may be old enough to be removed: %w", ErrHistoryGone)
+			return nil, fmt.Errorf("some rows may be old enough to be removed: %w", route.ErrHistoryGone)
 		}
 		if gap := h.gap(after, upTo); gap != 0 {
-			return nil, fmt.Errorf("version %d has no rows: %w", gap, ErrHistoryGone)
+			return nil, fmt.Errorf("version %d has no rows: %w", gap, route.ErrHistoryGone)
 		}
 	}
 	slices.SortFunc(h.keys, route.Key.Compare)

@@ -88,7 +88,7 @@ func (db *DB) create(ctx context.Context) error {
 	}
 	src := db.source
 	src.database = ""
-	pool, _, err := openPool(src, db.options, busyWait, db.options.QueryTimeout)
+	pool, _, err := openPool(src, db.options, busyWait, db.options.commitTimeout())
 	if err != nil {
 		return err
 	}

@@ -10,16 +10,9 @@ import (
 	"time"
 )
 
-// Errors to test for with errors.Is.
-var (
-	// ErrNoSchema means that tables are missing or older than this program.
-	// Its message names the command that makes them.
-	ErrNoSchema = errors.New("the database lacks the tables of this version")
-
-	// ErrHistoryGone means that the services that changed since a version
-	// are not known any more. Load tells everything.
-	ErrHistoryGone = errors.New("what changed is not recorded any more")
-)
+// ErrNoSchema means that tables are missing or older than this program.
+// Its message names the command that makes them.
+var ErrNoSchema = errors.New("the database lacks the tables of this version")
 
 // Options are the knobs of a DB. The zero value works.
 type Options struct {
@@ -39,9 +32,10 @@ type Options struct {
 	// 2 s. Higher suits far databases; lower fails over sooner.
 	DialTimeout time.Duration
 
-	// QueryTimeout bounds one try of an operation; an edit gets it once more
-	// for every 100 services. Default 5 s. Higher suits slow databases; lower
-	// notices sooner that one hangs.
+	// QueryTimeout bounds one try of an operation; an edit gets it twice, and
+	// once more for every 100 services. Default 5 s. Higher suits slow
+	// databases; lower notices sooner that one hangs, but less than 3 s gives
+	// up edits that a cluster would still have made after the loss of a node.
 	QueryTimeout time.Duration
 
 	// LoadTimeout bounds Load. Default 60 s. A million rows take seconds.
@@ -67,6 +61,12 @@ func (o *Options) setDefaults() {
 	o.LoadTimeout = positive(o.LoadTimeout, time.Minute)
 	o.MaxConns = positive(o.MaxConns, 8)
 }
+
+// commitTimeout bounds a commit. A cluster that loses a node commits nothing
+// until the others have agreed that it is gone, which takes Galera 5 s and some
+// (evs.suspect_timeout). Whether a commit that is given up before then goes
+// through, nobody knows.
+func (o *Options) commitTimeout() time.Duration { return 2 * o.QueryTimeout }
 
 func positive[T int | time.Duration](v, preset T) T {
 	if v > 0 {
@@ -102,7 +102,7 @@ func Open(dsn string, options Options) (*DB, error) {
 	}
 	options.setDefaults()
 	db := &DB{source: src, dialect: src.dialect, options: options}
-	db.pool, db.hosts, err = openPool(src, options, busyWait, options.QueryTimeout)
+	db.pool, db.hosts, err = openPool(src, options, busyWait, options.commitTimeout())
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}

@@ -55,23 +55,6 @@ func TestOriginalAgentFile(t *testing.T) {
 	}
 }
 
-func TestShippedFilesHoldEveryKeyWithItsDefault(t *testing.T) {
-	dns, _, _ := dnsSet()
-	reporter, _, _ := reporterSet()
-	agent, _ := agentSet()
-	for file, set := range map[string]*config.Set{
-		"lars_dns.conf": dns, "lars_reporter.conf": reporter, "lars_lb_agent.conf": agent,
-	} {
-		path := filepath.Join("..", "..", "conf", file)
-		if err := set.CheckShipped(path); err != nil {
-			t.Error(err)
-		}
-		if err := set.Load(config.Sources{File: path}); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 func TestCheckShippedFindsDifferences(t *testing.T) {
 	set := config.NewSet("lars-test")
 	set.Int(new(int), "a", "one", 1, config.Between(0, 9), "doc")

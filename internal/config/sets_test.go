@@ -7,7 +7,8 @@ import (
 	"lars/internal/config"
 )
 
-// The sets below hold the keys of the three servers, as conf/ documents them.
+// The sets below hold the keys that the original's files give, and more. That
+// the servers' own sets and conf/ agree is tested beside the servers.
 
 // nothing receives what a test does not look at.
 type nothing struct {
