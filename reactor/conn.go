@@ -1,0 +1,419 @@
+package reactor
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ConnConfig are the limits of one connection. The zero value is ready to use.
+type ConnConfig struct {
+	// MaxFrame is the longest body in bytes, either way. A peer that announces
+	// a longer one is closed. Default 65,527.
+	MaxFrame int
+
+	// HighWater is the number of unsent bytes at which the connection is no
+	// longer read, LowWater the one at which it is read again. Lower saves
+	// memory with slow readers; too low stalls peers that write all their
+	// requests before they read. Defaults 1 MiB and a quarter of HighWater.
+	HighWater, LowWater int
+
+	// HardCap is the number of unsent bytes at which Send fails with
+	// ErrOutputFull. Default 8 MiB, at most 64 MiB.
+	HardCap int
+
+	// StallTimeout closes a connection whose peer took none of the unsent
+	// bytes for so long. Default 30 s; negative: never.
+	StallTimeout time.Duration
+
+	// IdleTimeout closes a connection whose peer sent nothing for so long.
+	// Default 0: never.
+	IdleTimeout time.Duration
+
+	// CloseTimeout is how long a closed connection may take to drain its
+	// output and to see the peer's end. Default 5 s.
+	CloseTimeout time.Duration
+
+	// KeepAlive is how long a connection may be silent before the kernel asks
+	// whether the peer's machine is still there; without an answer the
+	// connection ends after about as long again. Lower notices a machine that
+	// lost its power sooner. Default 15 s; negative: never.
+	KeepAlive time.Duration
+
+	// SingleFrameWrites gives each frame a write of its own, for peers that
+	// cannot put together a frame that arrives in pieces. It costs a system
+	// call per frame where replies would otherwise share one.
+	SingleFrameWrites bool
+
+	// Buffers is where connections borrow memory. Default: a pool of their
+	// server's or client's own.
+	Buffers *BufferPool
+}
+
+func (c *ConnConfig) setDefaults() {
+	setDefault(&c.MaxFrame, DefaultMaxFrame)
+	setDefault(&c.HighWater, 1<<20)
+	setDefault(&c.LowWater, c.HighWater/4)
+	setDefault(&c.HardCap, 8<<20)
+	setDefault(&c.StallTimeout, 30*time.Second)
+	setDefault(&c.CloseTimeout, 5*time.Second)
+	setDefault(&c.KeepAlive, 15*time.Second)
+	if c.Buffers == nil {
+		c.Buffers = NewBufferPool(0)
+	}
+}
+
+func (c *ConnConfig) validate() error {
+	const most = 1 << maxClassBits
+	switch {
+	case c.MaxFrame < 0 || c.MaxFrame > most-HeaderSize:
+		return fmt.Errorf("reactor: MaxFrame %d: want 0..%d bytes", c.MaxFrame, most-HeaderSize)
+	case c.HardCap < HeaderSize || c.HardCap > most:
+		return fmt.Errorf("reactor: HardCap %d: want %d..%d bytes", c.HardCap, HeaderSize, most)
+	case c.LowWater < 0 || c.LowWater > c.HighWater || c.HighWater > c.HardCap:
+		return fmt.Errorf("reactor: water marks %d and %d: want low <= high <= HardCap %d bytes", c.LowWater, c.HighWater, c.HardCap)
+	}
+	return nil
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// endpoint is what all connections of a server or a client share. Immutable
+// once the first one starts.
+type endpoint struct {
+	cfg     ConnConfig
+	router  *Router[*Conn]
+	onStart func(*Conn)
+	onClose func(*Conn, error)
+	onEOF   func(*Conn)
+	onWater func(*Conn, bool)
+	onGone  func(*Conn) // after the descriptor is closed
+	log     *slog.Logger
+}
+
+// state is where a connection is in its life. It only goes forward.
+type state uint8
+
+const (
+	stateOpen      state = iota
+	stateDraining        // closed on this side: output is still being written
+	stateLingering       // all is written and the write side shut: input is thrown away until the peer's end
+	stateClosed          // the close hook ran, the descriptor is closed
+)
+
+// Conn is a TCP connection on a loop. Send, SendEncoded, Close, Abort, Post
+// and the methods that read immutable facts are safe from any goroutine; the
+// rest belongs to the loop goroutine, that is to handlers, hooks and tasks.
+type Conn struct {
+	// Immutable after start.
+	loop   *Loop
+	end    *endpoint
+	fd     int
+	remote netip.AddrPort
+	local  netip.AddrPort
+
+	// Owned by the loop goroutine.
+	index      int32 // slot in the loop's table
+	state      state
+	reason     error  // why it ends; first cause wins
+	readable   bool   // the kernel may hold input
+	hup        bool   // the peer's end is in sight: read on after a short read
+	peerEOF    bool   // all input was read
+	paused     bool   // output is above the high-water mark
+	blocked    bool   // the kernel takes no output at the moment
+	queued     bool   // waits in loop.ready
+	writeShut  bool   // CloseWrite was asked for, and is still to be done
+	writeDone  bool   // CloseWrite is done
+	outputErr  error  // output was dropped for it; the input is read to its end
+	in         []byte // input that is not a whole frame yet, or waits for its turn
+	inStart    int    // in[inStart:] is still to be parsed
+	writing    []byte // output on its way to the kernel
+	written    int    // writing[:written] is gone
+	replied    int    // bytes in writing that pending does not count yet
+	inBatch    bool   // input is being dispatched: a flush follows
+	frameEnd   int    // end in writing of the frame at written, for SingleFrameWrites
+	lastInput  time.Duration
+	lastOutput time.Duration // when the kernel last took output, or output began to wait
+	idleTimer  *Timer
+	stallTimer *Timer
+	closeTimer *Timer
+	property   any
+	router     *Router[*Conn]
+
+	ended   atomic.Bool  // no further frame is dispatched
+	sealed  atomic.Bool  // sendErr is set
+	hasOut  atomic.Bool  // out is not empty; written under mu
+	pending atomic.Int64 // unsent bytes in writing and out; grows under mu
+
+	mu        sync.Mutex // guards everything below
+	out       []byte     // output that was sent, behind writing
+	scheduled bool       // a flush is certain to come: Send need not ask for one
+	sendErr   error      // what Send returns from now on
+}
+
+// newConn returns the connection on a connected, non-blocking descriptor. It
+// is adopted by loop with start.
+func newConn(loop *Loop, end *endpoint, fd int, remote netip.AddrPort) *Conn {
+	setOptions(fd, end.cfg.KeepAlive)
+	return &Conn{loop: loop, end: end, fd: fd, remote: remote, local: localAddr(fd), router: end.router}
+}
+
+// start makes the connection live on its loop. index is the slot that it has
+// already, or negative.
+func (c *Conn) start(index int32) {
+	c.loop.stats.opened.add(1)
+	c.index = index
+	if index < 0 {
+		if err := c.loop.register(c.fd, c, &c.index); err != nil {
+			c.loop.stats.closed.add(1)
+			closeFD(c.fd)
+			c.state = stateClosed
+			c.end.onGone(c)
+			return
+		}
+	} else {
+		c.loop.slots[index].p = c
+	}
+	c.lastInput = c.loop.now
+	if idle := c.end.cfg.IdleTimeout; idle > 0 {
+		c.idleTimer = c.loop.After(idle, c.checkIdle)
+	}
+	c.hook(func() {
+		if c.end.onStart != nil {
+			c.end.onStart(c)
+		}
+	})
+}
+
+// Loop returns the loop that the connection lives on.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// RemoteAddr returns the peer's address.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
+
+// LocalAddr returns the address on this side.
+func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
+
+// Property returns what SetProperty stored. Call it on the loop only.
+func (c *Conn) Property() any { return c.property }
+
+// SetProperty stores a value of the user's with the connection, usually in
+// the start hook. Call it on the loop only.
+func (c *Conn) SetProperty(v any) { c.property = v }
+
+// SetRouter makes r get the messages from the next one on, in place of the
+// server's or client's router: a way to let a connection through stages, such
+// as a login. Call it on the loop only.
+func (c *Conn) SetRouter(r *Router[*Conn]) { c.router = r }
+
+// Close ends the connection in order: no further frame is dispatched, Send
+// fails from now on, what was sent before is written, the write side is shut,
+// and the descriptor is closed when the peer has closed too, at the latest
+// after CloseTimeout.
+func (c *Conn) Close() { c.finish(ErrClosed, func() { c.drain(ErrClosed) }) }
+
+// Abort ends the connection at once. Unsent output is dropped and the peer
+// sees a reset.
+func (c *Conn) Abort() { c.finish(ErrClosed, func() { c.reset(ErrClosed) }) }
+
+// CloseWrite shuts the write side once what was sent before is written; Send
+// fails from now on. Input is still dispatched until the peer closes.
+func (c *Conn) CloseWrite() {
+	c.failSends(ErrClosed)
+	c.loop.Post(func() {
+		c.writeShut = true
+		c.flush()
+	})
+}
+
+// finish stops the parser and the senders now, whichever goroutine calls, and
+// the rest on the loop.
+func (c *Conn) finish(cause error, rest func()) {
+	c.ended.Store(true)
+	c.failSends(cause)
+	c.loop.Post(rest) // a loop that has stopped has closed the connection
+}
+
+func (c *Conn) failSends(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sendErr == nil {
+		c.sendErr = cause
+		c.sealed.Store(true)
+	}
+}
+
+// onReady takes the connection's events.
+func (c *Conn) onReady(events uint32) {
+	if c.peerEOF && events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.teardown(socketError(c.fd)) // nothing is left to read or to write
+		return
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.readable = true
+	}
+	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.hup = true
+	}
+	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 && c.blocked {
+		c.blocked = false
+		c.flush()
+	}
+	if c.readable || c.in != nil {
+		c.read()
+	}
+}
+
+// run is a further turn after a budget was used up, or a flush that Send asked
+// for.
+func (c *Conn) run() {
+	if c.state == stateClosed {
+		return
+	}
+	queued := c.queued
+	c.queued = false
+	c.flush()
+	if queued {
+		c.read()
+	}
+}
+
+// onLoopClosed ends the connection with its loop.
+func (c *Conn) onLoopClosed() { c.teardown(ErrLoopClosed) }
+
+// drain begins the orderly end. It does nothing if the end has begun.
+func (c *Conn) drain(reason error) {
+	if c.state != stateOpen {
+		return
+	}
+	c.state = stateDraining
+	c.reason = reason
+	c.ended.Store(true)
+	c.failSends(reason)
+	c.releaseInput()
+	c.closeTimer = c.loop.After(c.end.cfg.CloseTimeout, func() { c.teardown(nil) })
+	c.flush()
+}
+
+// reset ends the connection with a reset.
+func (c *Conn) reset(reason error) {
+	if c.state != stateClosed {
+		// A failure leaves an ordinary close: there is nobody left to tell.
+		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		c.teardown(reason)
+	}
+}
+
+// drained goes on after the output is written, in whatever state.
+func (c *Conn) drained() {
+	switch {
+	case c.state == stateDraining && c.peerEOF:
+		c.teardown(nil)
+	case c.state == stateDraining:
+		c.state = stateLingering
+		if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
+			c.teardown(err)
+			return
+		}
+		c.read()
+	case c.state == stateOpen && c.writeShut:
+		c.writeShut, c.writeDone = false, true
+		// It fails if the peer is gone, and then the reader will tell, after
+		// what came before.
+		_ = unix.Shutdown(c.fd, unix.SHUT_WR)
+		if c.peerEOF {
+			c.teardown(io.EOF)
+		}
+	}
+}
+
+// teardown runs the close hook and closes the descriptor, once. reason counts
+// only if the end had not begun for another one.
+func (c *Conn) teardown(reason error) {
+	if c.state == stateClosed {
+		return
+	}
+	if c.reason == nil {
+		c.reason = reason
+	}
+	c.state = stateClosed
+	c.ended.Store(true)
+	c.failSends(c.reason)
+	c.stopTimers()
+	c.hook(func() {
+		if c.end.onClose != nil {
+			c.end.onClose(c, c.reason)
+		}
+	})
+	c.loop.unregister(c.index)
+	c.loop.stats.closed.add(1)
+	c.releaseInput()
+	c.releaseOutput()
+	closeFD(c.fd)
+	c.end.onGone(c)
+}
+
+func (c *Conn) stopTimers() {
+	for _, t := range []*Timer{c.idleTimer, c.stallTimer, c.closeTimer} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// hook runs a hook of the user's. A panic ends this connection alone.
+func (c *Conn) hook(f func()) {
+	ok := false
+	c.loop.protect("connection hook", func() {
+		f()
+		ok = true
+	})
+	if !ok && c.state == stateOpen {
+		c.reset(ErrPanic)
+	}
+}
+
+// checkIdle runs when the peer may have been idle for long enough, and comes
+// back when it cannot have been.
+func (c *Conn) checkIdle() {
+	idle := c.end.cfg.IdleTimeout
+	left := c.lastInput + idle - c.loop.clock()
+	if c.paused { // it is this side that does not read; the stall deadline judges the peer
+		left = idle
+	}
+	if left > 0 {
+		c.idleTimer.Reset(left)
+		return
+	}
+	c.drain(ErrIdle)
+}
+
+// socketError returns what ended a socket that is over in both directions.
+func socketError(fd int) error {
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	if errno != 0 {
+		return unix.Errno(errno)
+	}
+	return io.EOF
+}
+
+// closeReason tells what an error of a system call means for the connection.
+func closeReason(n int, err error) error {
+	if err == nil && n == 0 {
+		return io.EOF
+	}
+	return err
+}

@@ -1,0 +1,316 @@
+package reactor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Spread is how a server gives its connections to its loops.
+type Spread int
+
+const (
+	// LeastConns gives a connection to the loop that has the fewest.
+	LeastConns Spread = iota
+	// RoundRobin gives each loop one in turn.
+	RoundRobin
+)
+
+// ServerConfig describes a TCP server. Addr and Router must be set.
+type ServerConfig struct {
+	// Addr is what to listen on; port 0 takes a free one.
+	Addr netip.AddrPort
+
+	// Router gets the messages. It may be shared with other servers.
+	Router *Router[*Conn]
+
+	// Loops is the number of event loops. More use more processors, and make
+	// batches smaller. Default: GOMAXPROCS.
+	Loops int
+
+	// MaxConns is the exact number of connections at a time. One more is
+	// closed at once and told to OnRefuse. Default 0: no limit.
+	MaxConns int
+
+	// Spread is how connections are given to loops. Default LeastConns.
+	Spread Spread
+
+	// OnStart runs when a connection starts, before its first message, and
+	// OnClose once when it ends, with the reason, while its address and
+	// property are still there. Both run on the connection's loop.
+	OnStart func(*Conn)
+	OnClose func(*Conn, error)
+
+	// OnEOF runs when the peer has finished sending. The connection then stays
+	// open until Close or CloseWrite, or until the network fails. Without it
+	// the connection drains and ends.
+	OnEOF func(*Conn)
+
+	// OnBackPressure runs with true when a connection's output reaches the
+	// high-water mark, so that it is no longer read, and with false when it is
+	// down at the low one.
+	OnBackPressure func(c *Conn, full bool)
+
+	// Admit decides by its address whether a peer may connect; an error turns it
+	// away. It runs on the accepting loop. Default: everybody may.
+	Admit func(peer netip.AddrPort) error
+
+	// OnRefuse runs when a peer is turned away, with ErrMaxConns,
+	// ErrNoDescriptors or the error of Admit. It runs on the accepting loop.
+	OnRefuse func(peer netip.AddrPort, reason error)
+
+	// DrainTimeout is how long connections may take to end after Shutdown or
+	// the end of Serve's context. Default 5 s.
+	DrainTimeout time.Duration
+
+	// Conn are the limits of each connection.
+	Conn ConnConfig
+
+	// Log gets panics of handlers. Default: discarded.
+	Log *slog.Logger
+}
+
+// Server is a TCP server for frames. All methods are safe from any goroutine.
+type Server struct {
+	// Immutable after NewServer.
+	cfg   ServerConfig
+	end   *endpoint
+	loops []*Loop
+	conns []atomic.Int64 // per loop
+	stop  chan struct{}  // closed by Shutdown
+	hurry chan struct{}  // closed by Close
+	empty chan struct{}  // closed when draining and no connection is left
+
+	total    atomic.Int64 // connections; only the acceptor adds
+	draining atomic.Bool
+
+	// Owned by the accepting loop, once Serve runs.
+	acceptor *acceptor
+
+	mu        sync.Mutex // guards everything below
+	addr      netip.AddrPort
+	listening bool
+	served    bool
+	stopOnce  sync.Once
+	hurryOnce sync.Once
+	emptyOnce sync.Once
+	drainCtx  context.Context // given to Shutdown
+}
+
+// NewServer returns a server that is not bound yet.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if cfg.Router == nil {
+		return nil, fmt.Errorf("reactor: server %v: no Router", cfg.Addr)
+	}
+	if !cfg.Addr.IsValid() {
+		return nil, fmt.Errorf("reactor: server: no address to listen on")
+	}
+	setDefault(&cfg.Loops, runtime.GOMAXPROCS(0))
+	setDefault(&cfg.DrainTimeout, 5*time.Second)
+	cfg.Conn.setDefaults()
+	if err := cfg.Conn.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Loops < 0 || cfg.MaxConns < 0 {
+		return nil, fmt.Errorf("reactor: server %v: Loops %d, MaxConns %d: want no negative number", cfg.Addr, cfg.Loops, cfg.MaxConns)
+	}
+	s := &Server{cfg: cfg, stop: make(chan struct{}), hurry: make(chan struct{}), empty: make(chan struct{}), conns: make([]atomic.Int64, cfg.Loops)}
+	for range cfg.Loops {
+		s.loops = append(s.loops, NewLoop(cfg.Log))
+	}
+	s.end = &endpoint{
+		cfg: cfg.Conn, router: cfg.Router, log: cfg.Log,
+		onStart: cfg.OnStart, onClose: cfg.OnClose, onEOF: cfg.OnEOF, onWater: cfg.OnBackPressure,
+		onGone: s.gone,
+	}
+	return s, nil
+}
+
+// Listen binds the address. Serve does it too, if it has not been done.
+func (s *Server) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listening {
+		return nil
+	}
+	a, err := newAcceptor(s)
+	if err != nil {
+		return err
+	}
+	s.acceptor, s.addr, s.listening = a, localAddr(a.fd), true
+	return nil
+}
+
+// Addr returns the address that Listen bound.
+func (s *Server) Addr() netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Loops returns the server's loops.
+func (s *Server) Loops() []*Loop { return s.loops }
+
+// Conns returns the number of connections at the moment.
+func (s *Server) Conns() int { return int(s.total.Load()) }
+
+// RunOnAllLoops posts f to each loop.
+func (s *Server) RunOnAllLoops(f func(*Loop)) {
+	for _, l := range s.loops {
+		l.Post(func() { f(l) }) // a stopped loop has no connections to care for
+	}
+}
+
+// Serve accepts connections until ctx is done or Shutdown is called, lets
+// them drain for DrainTimeout, and returns when every loop has ended. It may
+// be called once.
+func (s *Server) Serve(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	loopsCtx, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	failed := make(chan error, len(s.loops))
+	var loops sync.WaitGroup // Serve stops the loops and waits for them
+	for _, l := range s.loops {
+		loops.Go(func() {
+			if err := l.Run(loopsCtx); err != nil {
+				failed <- err
+			}
+		})
+	}
+	s.loops[0].Post(s.acceptor.start)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-s.stop:
+	case err = <-failed:
+	}
+	s.drain()
+	stopLoops()
+	loops.Wait()
+	s.acceptor.close() // a loop that failed did not get to it
+	return err
+}
+
+func (s *Server) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.served {
+		return fmt.Errorf("reactor: server %v: Serve was called before", s.addr)
+	}
+	s.served = true
+	return nil
+}
+
+// Shutdown makes Serve stop accepting, drain the connections until ctx is
+// done, and return. It does not wait, so handlers may call it.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.mu.Lock()
+	if s.drainCtx == nil {
+		s.drainCtx = ctx
+	}
+	s.mu.Unlock()
+	s.stopOnce.Do(func() { close(s.stop) })
+}
+
+// Close releases the address of a server that was bound and never served,
+// and makes Serve return without waiting for peers otherwise, also when it is
+// draining already.
+func (s *Server) Close() {
+	s.hurryOnce.Do(func() { close(s.hurry) })
+	s.Shutdown(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listening && !s.served {
+		s.served = true
+		s.acceptor.close()
+	}
+}
+
+// drain closes all connections in order and waits for them, then aborts what
+// is left. It runs after the listener is closed.
+func (s *Server) drain() {
+	s.mu.Lock()
+	ctx := s.drainCtx
+	s.mu.Unlock()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
+	defer cancel()
+
+	accepting := make(chan struct{})
+	if s.loops[0].Post(func() { s.acceptor.close(); close(accepting) }) == nil {
+		<-accepting
+	}
+	s.draining.Store(true)
+	s.eachConn((*Conn).Close)
+	s.checkEmpty()
+	select {
+	case <-s.empty:
+	case <-s.hurry:
+	case <-ctx.Done():
+	}
+	// What is left ends with its loop.
+}
+
+// eachConn calls f for each connection of the server, on its loop. A client
+// that lives on the loop too is none of its business.
+func (s *Server) eachConn(f func(*Conn)) {
+	s.RunOnAllLoops(func(l *Loop) {
+		l.each(func(p pollable) {
+			if c, ok := p.(*Conn); ok && c.end == s.end {
+				f(c)
+			}
+		})
+	})
+}
+
+// place chooses the loop of a new connection and counts it there. It runs on
+// the accepting loop.
+func (s *Server) place(accepted uint64) *Loop {
+	best := 0
+	if s.cfg.Spread == RoundRobin {
+		best = int(accepted % uint64(len(s.loops)))
+	} else {
+		for i := range s.conns {
+			if s.conns[i].Load() < s.conns[best].Load() {
+				best = i
+			}
+		}
+	}
+	s.conns[best].Add(1)
+	s.total.Add(1)
+	return s.loops[best]
+}
+
+// gone counts a connection that has ended.
+func (s *Server) gone(c *Conn) {
+	for i, l := range s.loops {
+		if l == c.loop {
+			s.conns[i].Add(-1)
+		}
+	}
+	s.total.Add(-1)
+	s.checkEmpty()
+}
+
+func (s *Server) checkEmpty() {
+	if s.draining.Load() && s.total.Load() == 0 {
+		s.emptyOnce.Do(func() { close(s.empty) })
+	}
+}
+
+// full tells whether the limit on connections is reached.
+func (s *Server) full() bool {
+	return s.cfg.MaxConns > 0 && s.total.Load() >= int64(s.cfg.MaxConns)
+}

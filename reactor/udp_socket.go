@@ -1,0 +1,243 @@
+package reactor
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// defaultBatch is the default number of datagrams in a system call.
+	defaultBatch = 64
+
+	// batchBudget is the number of full batches that one turn of the loop
+	// takes from a socket.
+	batchBudget = 8
+
+	// defaultSocketBuffer is the default size in bytes of the kernel's buffer
+	// for datagrams that wait to be received.
+	defaultSocketBuffer = 4 << 20
+)
+
+// udpSocket is a UDP socket on a loop, the part that server and client share.
+// Owned by the loop goroutine from start on.
+type udpSocket struct {
+	// Immutable after start.
+	loop   *Loop
+	router *Router[*Packet]
+	fd     int
+
+	index    int32
+	live     bool // registered
+	closed   bool
+	waiting  bool // in loop.ready
+	rx, tx   *datagrams
+	names    []unix.RawSockaddrInet6 // senders of rx; large enough for IPv4 too
+	answers  int                     // slots of tx that wait to be sent
+	answered uint64                  // bytes in them
+	packet   Packet
+}
+
+// Packet is a datagram on its way through a handler. It is valid until the
+// handler returns.
+type Packet struct {
+	socket *udpSocket
+	i      int // slot in rx
+}
+
+// openUDP returns a non-blocking socket for addresses of a's family.
+func openUDP(a netip.AddrPort, buffer int) (int, error) {
+	fd, err := unix.Socket(family(a), unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	// Beyond the system's limit only with the right to; within it always.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
+	}
+	return fd, nil
+}
+
+// start makes the socket live on its loop, with batches of n.
+func (s *udpSocket) start(n int) error {
+	s.rx, s.tx = newDatagrams(n), newDatagrams(n)
+	s.names = make([]unix.RawSockaddrInet6, n)
+	for i := range s.names {
+		s.rx.msgs[i].hdr.Name = (*byte)(unsafe.Pointer(&s.names[i]))
+	}
+	s.packet.socket = s
+	if err := s.loop.register(s.fd, s, &s.index); err != nil {
+		return err
+	}
+	s.live = true
+	return nil
+}
+
+// close closes the socket, once.
+func (s *udpSocket) close() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	if s.live {
+		s.loop.unregister(s.index)
+	}
+	closeFD(s.fd)
+}
+
+func (s *udpSocket) onLoopClosed() { s.close() }
+
+func (s *udpSocket) onReady(events uint32) {
+	if events&(unix.EPOLLIN|unix.EPOLLERR) != 0 {
+		s.receive()
+	}
+}
+
+// run is a further turn after the budget was used up.
+func (s *udpSocket) run() {
+	s.waiting = false
+	if !s.closed {
+		s.receive()
+	}
+}
+
+// receive takes batches until the socket is empty: fewer datagrams than slots
+// mean that the next one is a new edge.
+func (s *udpSocket) receive() {
+	for range batchBudget {
+		for i := range s.rx.msgs {
+			s.rx.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+		}
+		n, err := s.rx.receive(s.fd)
+		if err == unix.EAGAIN {
+			return
+		}
+		// An error is that of an earlier datagram that found nobody (ICMP);
+		// what waits behind it is still to be received.
+		for i := 0; i < n; {
+			i = s.handle(i, n)
+		}
+		s.flush()
+		if err == nil && n < len(s.rx.msgs) {
+			return
+		}
+	}
+	if !s.waiting {
+		s.waiting = true
+		s.loop.ready = append(s.loop.ready, s)
+	}
+}
+
+// handle runs the handlers of datagrams [from, n) and returns the first one
+// that is still to be handled: a panic costs one datagram.
+func (s *udpSocket) handle(from, n int) (next int) {
+	var bytes, known, unknown, dropped uint64
+	defer func() {
+		stats := &s.loop.stats
+		stats.bytesIn.add(bytes)
+		stats.messagesIn.add(known)
+		stats.messagesUnknown.add(unknown)
+		stats.dropped.add(dropped)
+		if p := recover(); p != nil {
+			s.loop.reportPanic("datagram handler", p)
+			next = s.packet.i + 1
+		}
+	}()
+	for i := from; i < n; i++ {
+		s.packet.i = i
+		m := &s.rx.msgs[i]
+		bytes += uint64(m.n)
+		id, body, ok := datagramFrame(s.rx.slot(i)[:m.n])
+		switch {
+		case !ok || m.hdr.Flags&unix.MSG_TRUNC != 0 || m.hdr.Namelen == 0:
+			dropped++
+		case s.router.dispatch(&s.packet, id, body):
+			known++
+		default:
+			unknown++
+		}
+	}
+	return n
+}
+
+// datagramFrame splits a datagram that is exactly one frame.
+func datagramFrame(b []byte) (id int32, body []byte, ok bool) {
+	if len(b) < HeaderSize {
+		return 0, nil, false
+	}
+	id, size := header(b)
+	return id, b[HeaderSize:], size == len(b)-HeaderSize
+}
+
+// flush sends the answers that have gathered.
+func (s *udpSocket) flush() {
+	if s.answers > 0 {
+		s.loop.stats.bytesOut.add(s.answered)
+		s.sendAll(s.tx, s.answers)
+		s.answers, s.answered = 0, 0
+	}
+}
+
+// sendAll sends the first n slots of d. A datagram that cannot be sent is
+// dropped; when the kernel takes none at all, so is the rest.
+func (s *udpSocket) sendAll(d *datagrams, n int) {
+	for from := 0; from < n; {
+		sent, err := d.send(s.fd, from, n)
+		from += sent
+		switch err {
+		case nil:
+		case unix.EAGAIN, unix.ENOBUFS:
+			s.loop.stats.dropped.add(uint64(n - from))
+			return
+		default:
+			s.loop.stats.dropped.add(1)
+			from++
+		}
+	}
+}
+
+// From returns the sender's address.
+func (p *Packet) From() netip.AddrPort {
+	name := &p.socket.names[p.i]
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:])
+	if name.Family == unix.AF_INET {
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), port)
+}
+
+// Buffer returns empty memory for the body of the next Reply, which is then
+// not copied: p.Reply(id, append(p.Buffer(), ...)).
+func (p *Packet) Buffer() []byte {
+	slot := p.socket.tx.slot(p.socket.answers)
+	return slot[HeaderSize:HeaderSize:len(slot)]
+}
+
+// Reply answers the sender with a message. It is sent when the batch is done.
+// It fails with ErrTooLong for a body that no datagram holds. A handler may
+// reply more than once.
+func (p *Packet) Reply(id int32, body []byte) error {
+	if len(body) > maxDatagramBody {
+		return ErrTooLong
+	}
+	s := p.socket
+	k := s.answers
+	slot := s.tx.slot(k)
+	if len(body) > 0 && &body[0] != &slot[HeaderSize] {
+		copy(slot[HeaderSize:], body)
+	}
+	putHeader(slot, id, len(body))
+	s.tx.iovs[k].SetLen(HeaderSize + len(body))
+	to, from := &s.tx.msgs[k].hdr, &s.rx.msgs[p.i].hdr
+	to.Name, to.Namelen = from.Name, from.Namelen
+	s.answered += uint64(HeaderSize + len(body))
+	s.answers++
+	if s.answers == len(s.tx.msgs) {
+		s.flush()
+	}
+	return nil
+}
