@@ -1,14 +1,24 @@
 #!/bin/sh
-# Makes sure that a mariadbd is on this machine, for tests that start their own.
+# Makes sure that a mariadbd is on this machine, for tests that start their own:
+# mariadb.sh [cluster], with "cluster" all that it needs to be a node of one.
 #
-# Installs Debian's package when there is none and this user may. The package
+# Installs Debian's packages when there is none and this user may. The package
 # would start a system service: a policy that forbids it stands in the way while
 # the package is set up. A database that runs already is never touched.
 set -eu
 
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 
-found() { command -v mariadbd >/dev/null 2>&1 || command -v mysqld >/dev/null 2>&1; }
+packages=mariadb-server
+[ "${1:-}" != cluster ] || packages="mariadb-server galera-4 rsync lsof procps"
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+found() {
+	has mariadbd || has mysqld || return 1
+	[ "$packages" != mariadb-server ] || return 0
+	has rsync && has lsof && has ps && ls /usr/lib*/galera*/libgalera_smm.so >/dev/null 2>&1
+}
 
 skip() {
 	echo "mariadb.sh: $1; the tests that need MariaDB are skipped (with CI=true they fail)" >&2
@@ -16,8 +26,8 @@ skip() {
 }
 
 if found; then exit 0; fi
-command -v apt-get >/dev/null 2>&1 || skip "there is no mariadbd and no apt-get to install it"
-[ "$(id -u)" = 0 ] || skip "there is no mariadbd and only root may install it (apt-get install mariadb-server)"
+has apt-get || skip "some of $packages is missing, and there is no apt-get to install it"
+[ "$(id -u)" = 0 ] || skip "only root may install what is missing (apt-get install $packages)"
 
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -26,13 +36,13 @@ if [ ! -e "$policy" ]; then
 	chmod 755 "$policy"
 fi
 
-echo "mariadb.sh: installing mariadb-server for the tests" >&2
+echo "mariadb.sh: installing $packages for the tests" >&2
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
-if ! { apt-get update && apt-get install -y --no-install-recommends mariadb-server; } >"$log" 2>&1; then
+if ! { apt-get update && apt-get install -y --no-install-recommends $packages; } >"$log" 2>&1; then
 	tail -n 5 "$log" >&2
 	rm -f "$log"
-	skip "apt-get could not install mariadb-server"
+	skip "apt-get could not install $packages"
 fi
 rm -f "$log"
-found || skip "apt-get installed mariadb-server, and still there is no mariadbd"
+found || skip "apt-get installed $packages, and still something is missing"

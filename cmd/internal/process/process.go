@@ -1,0 +1,101 @@
+// Package process is the life of a server of Lars as a process of the operating
+// system: its signals, the order of its start and end, its exit code.
+//
+//	func main() { process.Main(run) }
+//
+//	func run(ctx context.Context, env process.Env) error {
+//		... // parse, construct, wire
+//		return process.Run(ctx, pages, service)
+//	}
+//
+// Main and Run are called once, from the main goroutine. What the units do, and
+// how long each of them drains, is their own business.
+package process
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"lars/internal/config"
+)
+
+// Env is what a process was started with.
+type Env struct {
+	Args           []string // behind the program's name
+	Environ        []string // as os.Environ returns it
+	Stdout, Stderr io.Writer
+}
+
+// Main calls run with a context that ends at the first SIGTERM or SIGINT, prints
+// its error in one line on standard error, and exits: 0 for none, 1, or 2 when
+// the command line was wrong. A second signal kills the process at once.
+func Main(run func(context.Context, Env) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop) // the next signal finds no handler, and so kills
+	err := run(ctx, Env{os.Args[1:], os.Environ(), os.Stdout, os.Stderr})
+	config.Fail(os.Stderr, err)
+	os.Exit(config.ExitCode(err))
+}
+
+// Unit is a part of a process that serves until its context is done.
+type Unit interface {
+	Listen() error                   // binds; the error names the address
+	Serve(ctx context.Context) error // returns when all of it has ended
+}
+
+// Run binds all units, then serves them until ctx is done or one of them ends.
+// They are stopped one after the other, the last one first, and each has ended
+// before the next is told. It returns the first error of a unit. An error of
+// Listen leaves what was bound before it to the end of the process.
+func Run(ctx context.Context, units ...Unit) error {
+	for _, u := range units {
+		if err := u.Listen(); err != nil {
+			return err
+		}
+	}
+	ended := make(chan struct{}, len(units)) // a place for each, so nobody waits
+	tasks := make([]*task, len(units))
+	for i, u := range units {
+		tasks[i] = start(u, ended)
+	}
+	select {
+	case <-ctx.Done():
+	case <-ended:
+	}
+	return stopAll(tasks)
+}
+
+// task is a unit that serves on a goroutine of its own. stop ends it and waits.
+type task struct {
+	cancel context.CancelFunc
+	done   chan error // gets the result of Serve, once
+}
+
+func start(u Unit, ended chan<- struct{}) *task {
+	// Not a child of Run's context: that would stop all units at once.
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &task{cancel, make(chan error, 1)}
+	go func() {
+		t.done <- u.Serve(ctx)
+		ended <- struct{}{}
+	}()
+	return t
+}
+
+func (t *task) stop() error {
+	t.cancel()
+	return <-t.done
+}
+
+func stopAll(tasks []*task) error {
+	var first error
+	for i := len(tasks) - 1; i >= 0; i-- {
+		if err := tasks[i].stop(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

@@ -1,0 +1,99 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// diary notes what happens to the units of a test, in order.
+type diary struct {
+	mu    sync.Mutex // guards lines
+	lines []string
+}
+
+func (d *diary) add(line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, line)
+}
+
+// fake is a unit that serves until it is stopped, or ends by itself.
+type fake struct {
+	name    string
+	diary   *diary
+	listen  error
+	ends    error // ends Serve at once
+	serving chan struct{}
+}
+
+func newFake(name string, d *diary) *fake {
+	return &fake{name: name, diary: d, serving: make(chan struct{})}
+}
+
+func (f *fake) Listen() error {
+	f.diary.add("listen " + f.name)
+	return f.listen
+}
+
+func (f *fake) Serve(ctx context.Context) error {
+	close(f.serving)
+	if f.ends != nil {
+		return f.ends
+	}
+	<-ctx.Done()
+	f.diary.add("end " + f.name)
+	return nil
+}
+
+func TestRunStopsTheLastUnitFirst(t *testing.T) {
+	d := &diary{}
+	a, b, c := newFake("a", d), newFake("b", d), newFake("c", d)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for _, f := range []*fake{a, b, c} {
+			<-f.serving
+		}
+		cancel()
+	}()
+	if err := Run(ctx, a, b, c); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"listen a", "listen b", "listen c", "end c", "end b", "end a"}
+	if !slices.Equal(d.lines, want) {
+		t.Errorf("order is %q, want %q", d.lines, want)
+	}
+}
+
+func TestRunEndsWhenAUnitFails(t *testing.T) {
+	d := &diary{}
+	a, b := newFake("a", d), newFake("b", d)
+	b.ends = errors.New("broken")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := Run(ctx, a, b); !errors.Is(err, b.ends) {
+		t.Errorf("error is %v, want %v", err, b.ends)
+	}
+	if ctx.Err() != nil {
+		t.Error("the failed unit did not end the others")
+	}
+}
+
+func TestRunServesNothingWhenAUnitCannotBind(t *testing.T) {
+	d := &diary{}
+	a, b := newFake("a", d), newFake("b", d)
+	b.listen = errors.New("port in use")
+	if err := Run(t.Context(), a, b); !errors.Is(err, b.listen) {
+		t.Errorf("error is %v, want %v", err, b.listen)
+	}
+	if want := []string{"listen a", "listen b"}; !slices.Equal(d.lines, want) {
+		t.Errorf("order is %q, want %q", d.lines, want)
+	}
+}

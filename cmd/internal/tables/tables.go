@@ -1,0 +1,94 @@
+// Package tables decides which database a program of Lars works on.
+//
+//	where := config.BindStore(set) // [store] dsn and [mysql]
+//	... // load the set
+//	db, err := tables.Open(where, store.Options{})
+//	err = tables.Check(ctx, db, log) // are the tables there?
+//
+// That is [store] dsn if it is given, else the section [mysql] if any of its keys
+// is given, else a SQLite file of this user, the same for all programs:
+// $XDG_DATA_HOME/lars/lars.db, without that variable /var/lib/lars/lars.db for
+// root and ~/.local/share/lars/lars.db for others.
+//
+// The functions are safe for concurrent use. Making the tables is left to the
+// command `lars db migrate`.
+package tables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"lars/internal/config"
+	"lars/store"
+)
+
+// Open returns the database that c names. It makes the folder of the default
+// file. Like store.Open it does not ask the database anything.
+func Open(c *config.StoreConfig, options store.Options) (*store.DB, error) {
+	dsn := named(c)
+	if dsn == "" {
+		file, err := defaultFile()
+		if err != nil {
+			return nil, err
+		}
+		dsn = "sqlite:" + file
+	}
+	return store.Open(dsn, options)
+}
+
+// named returns the DSN that the configuration names, or "".
+func named(c *config.StoreConfig) string {
+	if c.DSN == "" && c.MySQLSet() {
+		return store.MySQLDSN(c.Host, c.Port, c.User, string(c.Password), c.Database)
+	}
+	return string(c.DSN)
+}
+
+func defaultFile() (string, error) {
+	folder, err := dataFolder()
+	if err != nil {
+		return "", err
+	}
+	folder = filepath.Join(folder, "lars")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("make the folder of the database: %w; or name another with LARS_STORE_DSN", err)
+	}
+	return filepath.Join(folder, "lars.db"), nil
+}
+
+func dataFolder() (string, error) {
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib", nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", errors.New("no home folder for the database; name one with LARS_STORE_DSN=sqlite:FILE")
+	}
+	return filepath.Join(home, ".local", "share"), nil
+}
+
+// checkTime is how long Check waits for an answer, in which a healthy database
+// answers many times over.
+const checkTime = 3 * time.Second
+
+// Check returns store.ErrNoSchema, with the command that makes the tables, when
+// they are missing: waiting does not mend that. A database that does not answer
+// costs a warning, since it may come back.
+func Check(ctx context.Context, db *store.DB, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	err := db.CheckSchema(ctx)
+	if err != nil && !errors.Is(err, store.ErrNoSchema) {
+		log.Warn("the database does not answer, going on without it", "error", err)
+		return nil
+	}
+	return err
+}

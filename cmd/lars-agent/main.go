@@ -1,0 +1,64 @@
+// Lars-agent is the load-balance agent of Lars: it tells the programs of its
+// machine which host to call for a service.
+//
+//	lars-agent -config conf/lars_lb_agent.conf
+//
+// lars-agent -h lists its flags. It exits with 0 when a signal stopped it, with 1
+// after an error and with 2 when a flag was wrong; the second signal kills it.
+package main
+
+import (
+	"context"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"lars/agent"
+	"lars/cmd/internal/process"
+	"lars/internal/config"
+	"lars/internal/debug"
+)
+
+// version is set by the linker.
+var version string
+
+func main() { process.Main(run) }
+
+// settings are what file, environment and flags decide.
+type settings struct {
+	set   *config.Set
+	agent *agent.Config
+	pages *debug.Config
+	log   *config.LogConfig
+}
+
+func newSettings() *settings {
+	s := &settings{set: config.NewSet("lars-agent")}
+	s.set.Version = version
+	s.agent = agent.Bind(s.set)
+	s.pages = debug.Bind(s.set, "127.0.0.1:8887")
+	s.log = config.BindLog(s.set)
+	return s
+}
+
+func run(ctx context.Context, env process.Env) error {
+	s := newSettings()
+	if err := config.Parse(s.set, env.Args, env.Environ, env.Stdout); err != nil {
+		return err
+	}
+	log := s.log.Logger(env.Stderr)
+
+	s.agent.Log = log
+	service, err := agent.New(*s.agent)
+	if err != nil {
+		return err
+	}
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []*metrics.Set{service.Metrics()}, service.Ready, log
+	pages := debug.New(s.pages)
+	service.Mount(pages)
+
+	// A signal stops, in this order:
+	//  1. the service: the ports first, then the last reports are sent and the
+	//     snapshot is written;
+	//  2. the pages, which so show the drain too.
+	return process.Run(ctx, pages, service)
+}

@@ -1,0 +1,83 @@
+// Lars-dns is the route service of Lars: it tells agents which hosts serve a
+// service, and pushes every change to them.
+//
+//	lars-dns -config conf/lars_dns.conf
+//
+// lars-dns -h lists its flags. It exits with 0 when a signal stopped it, with 1
+// after an error and with 2 when a flag was wrong; the second signal kills it.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"lars/cmd/internal/process"
+	"lars/cmd/internal/tables"
+	"lars/dns"
+	"lars/internal/config"
+	"lars/internal/debug"
+	"lars/store"
+)
+
+// version is set by the linker.
+var version string
+
+func main() { process.Main(run) }
+
+// settings are what file, environment and flags decide.
+type settings struct {
+	set   *config.Set
+	dns   *dns.Config
+	store *config.StoreConfig
+	pages *debug.Config
+	log   *config.LogConfig
+}
+
+func newSettings() *settings {
+	s := &settings{set: config.NewSet("lars-dns")}
+	s.set.Version = version
+	s.dns = dns.Bind(s.set)
+	s.store = config.BindStore(s.set)
+	s.pages = debug.Bind(s.set, "127.0.0.1:7780")
+	s.log = config.BindLog(s.set)
+	return s
+}
+
+func run(ctx context.Context, env process.Env) error {
+	s := newSettings()
+	if err := config.Parse(s.set, env.Args, env.Environ, env.Stdout); err != nil {
+		return err
+	}
+	log := s.log.Logger(env.Stderr)
+
+	s.dns.BadRows = dns.NewBadRows(log)
+	db, err := tables.Open(s.store, store.Options{Logger: log, BadRow: s.dns.BadRows.Report, QueryTimeout: s.dns.QueryTimeout})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if !exists(s.dns.Snapshot) { // with one, dns serves whatever the database is like
+		if err := tables.Check(ctx, db, log); err != nil {
+			return err
+		}
+	}
+	s.dns.Store, s.dns.Log = db, log
+	service, err := dns.New(*s.dns)
+	if err != nil {
+		return err
+	}
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []*metrics.Set{service.Metrics()}, service.Ready, log
+
+	// A signal stops, in this order:
+	//  1. the service: what was sent reaches the agents, the snapshot is written;
+	//  2. the pages, which so show the drain too;
+	//  3. the database.
+	return process.Run(ctx, debug.New(s.pages), service)
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}

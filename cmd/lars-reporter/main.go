@@ -1,0 +1,75 @@
+// Lars-reporter is the report service of Lars: it stores the call statistics that
+// the agents send.
+//
+//	lars-reporter -config conf/lars_reporter.conf
+//
+// lars-reporter -h lists its flags. It exits with 0 when a signal stopped it, with
+// 1 after an error and with 2 when a flag was wrong; the second signal kills it.
+package main
+
+import (
+	"context"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"lars/cmd/internal/process"
+	"lars/cmd/internal/tables"
+	"lars/internal/config"
+	"lars/internal/debug"
+	"lars/reporter"
+	"lars/store"
+)
+
+// version is set by the linker.
+var version string
+
+func main() { process.Main(run) }
+
+// settings are what file, environment and flags decide.
+type settings struct {
+	set      *config.Set
+	reporter *reporter.Config
+	store    *config.StoreConfig
+	pages    *debug.Config
+	log      *config.LogConfig
+}
+
+func newSettings() *settings {
+	s := &settings{set: config.NewSet("lars-reporter")}
+	s.set.Version = version
+	s.reporter = reporter.Bind(s.set)
+	s.store = config.BindStore(s.set)
+	s.pages = debug.Bind(s.set, "127.0.0.1:7781")
+	s.log = config.BindLog(s.set)
+	return s
+}
+
+func run(ctx context.Context, env process.Env) error {
+	s := newSettings()
+	if err := config.Parse(s.set, env.Args, env.Environ, env.Stdout); err != nil {
+		return err
+	}
+	log := s.log.Logger(env.Stderr)
+
+	// A connection for each storing thread and one for the check.
+	db, err := tables.Open(s.store, store.Options{Logger: log, MaxConns: s.reporter.Threads + 1})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := tables.Check(ctx, db, log); err != nil {
+		return err
+	}
+	s.reporter.Sink, s.reporter.Log = db, log
+	service, err := reporter.New(*s.reporter)
+	if err != nil {
+		return err
+	}
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []*metrics.Set{service.Metrics()}, service.Ready, log
+
+	// A signal stops, in this order:
+	//  1. the service: connections are closed, what was accepted is stored;
+	//  2. the pages, which so show the drain too;
+	//  3. the database.
+	return process.Run(ctx, debug.New(s.pages), service)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lars/client"
+	"lars/route"
+)
+
+// exampleCalls is how often `lars example` calls the service.
+const exampleCalls = 3
+
+func newExample(s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "example SERVICE",
+		Short: "Do what a program does, step by step, and say so",
+		Long: `Do what a program does with the Go client, step by step, and say so: register the
+service, then pick a host, call it and report the result. The call is a TCP
+connection that is closed at once.`,
+		Example: "  lars example 1/2",
+		RunE: func(c *cobra.Command, args []string) error {
+			key, err := onlyService(c, args)
+			if err != nil {
+				return err
+			}
+			return s.withClient(c, func(cl *client.Client) error {
+				if err := s.example(c.Context(), cl, key); err != nil {
+					return explain(key, err)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (s *settings) example(ctx context.Context, cl *client.Client, key route.Key) error {
+	if err := cl.Register(ctx, key.Modid, key.Cmdid); err != nil {
+		return err
+	}
+	s.printf("Register(%s)  the agent knows the service\n", key)
+	for range exampleCalls {
+		host, err := cl.GetHost(ctx, key.Modid, key.Cmdid)
+		if err != nil {
+			return err
+		}
+		s.printf("GetHost(%s)   call %s\n", key, host)
+		failure := connect(ctx, host)
+		if err := cl.Report(key.Modid, key.Cmdid, host, failure); err != nil {
+			return err
+		}
+		s.printf("Report(%s)    %s\n", key, resultText(failure))
+	}
+	return nil
+}
+
+// connect is the example's call.
+func connect(ctx context.Context, host netip.AddrPort) error {
+	d := net.Dialer{Timeout: time.Second}
+	conn, err := d.DialContext(ctx, "tcp", host.String())
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func resultText(failure error) string {
+	if failure != nil {
+		return "failure: " + failure.Error()
+	}
+	return "success"
+}

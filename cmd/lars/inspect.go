@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lars/agent"
+	"lars/internal/config"
+)
+
+// pages are the HTTP pages of a running agent.
+type pages struct {
+	settings *settings
+	addr     string // --pages
+}
+
+func newAgent(s *settings) *cobra.Command {
+	p := &pages{settings: s}
+	c := group("agent", "Look inside a running agent", newAgentServices(p), newAgentHosts(p))
+	c.PersistentFlags().StringVar(&p.addr, "pages", "", "`IP:PORT` of the agent's pages (default: [debug] addr, LARS_DEBUG_ADDR, 127.0.0.1:8887)")
+	return c
+}
+
+func newAgentServices(p *pages) *cobra.Command {
+	var asJSON bool
+	var limit int
+	c := &cobra.Command{
+		Use:   "services",
+		Short: "List the services that the agent knows",
+		Long: `List the services that the agent knows: whether a pull of the route is under way
+(PULLING) or not (NEW), how many hosts are in rotation and ejected, and how long ago
+the route was confirmed.`,
+		Args: noArguments,
+	}
+	c.Flags().IntVar(&limit, "limit", 1000, "services at most, 1..10000")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if limit < 1 || limit > 10_000 {
+			return usage(c, "--limit %d: want 1..10000", limit)
+		}
+		var page agent.ServicePage
+		if err := p.get(c.Context(), "/agent/services?limit="+strconv.Itoa(limit), &page); err != nil {
+			return err
+		}
+		if asJSON {
+			return p.settings.printJSON(page)
+		}
+		return p.settings.printServices(page)
+	}
+	return jsonFlag(c, &asJSON)
+}
+
+func newAgentHosts(p *pages) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "hosts SERVICE",
+		Short: "Show what the agent thinks of the hosts of a service",
+		Long: `Show what the agent thinks of the hosts of a service: idle (in rotation) or overload
+(ejected) and since when, the calls of the present window, the virtual counts by
+which the host is judged, and how often it was ejected and brought back.`,
+		Example: "  lars agent hosts 1/2",
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		key, err := onlyService(c, args)
+		if err != nil {
+			return err
+		}
+		var detail agent.ServiceDetail
+		if err := p.get(c.Context(), "/agent/hosts?service="+url.QueryEscape(key.String()), &detail); err != nil {
+			return err
+		}
+		if asJSON {
+			return p.settings.printJSON(detail)
+		}
+		return p.settings.printHosts(detail)
+	}
+	return jsonFlag(c, &asJSON)
+}
+
+// pageTime is how long a page may take.
+const pageTime = 10 * time.Second
+
+// get reads a page of the agent into v.
+func (p *pages) get(ctx context.Context, path string, v any) error {
+	addr, err := p.where()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, pageTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		return fmt.Errorf("pages of the agent: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("read the agent's pages at %s: %w; does lars-agent run there? --pages names another [debug] addr", addr, cause(err))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return pageError(addr, resp)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
+		return fmt.Errorf("read the agent's pages at %s: %w", addr, err)
+	}
+	return nil
+}
+
+// cause takes away what net/http says about the request.
+func cause(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+func pageError(addr string, resp *http.Response) error {
+	var page struct {
+		Error string `json:"error"`
+	}
+	if json.NewDecoder(resp.Body).Decode(&page) == nil && page.Error != "" {
+		return errors.New(page.Error)
+	}
+	return fmt.Errorf("read the agent's pages at %s: %s; is it lars-agent that listens there?", addr, resp.Status)
+}
+
+func (p *pages) where() (string, error) {
+	if p.addr != "" {
+		return p.addr, nil
+	}
+	var addr string
+	set := config.NewSet("lars")
+	set.String(&addr, "debug", "addr", "127.0.0.1:8887", "address of the agent's pages")
+	if err := p.settings.load(set); err != nil {
+		return "", err
+	}
+	if addr == "" || addr == "off" {
+		return "", errors.New("[debug] addr is off, so the agent shows nothing; --pages names another")
+	}
+	return addr, nil
+}
+
+func (s *settings) printServices(page agent.ServicePage) error {
+	t := s.newTable("SERVICE", "STATE", "HOSTS", "IDLE", "OVERLOAD", "EJECTED", "BROUGHT BACK", "ROUTE AGE")
+	for _, v := range page.Services {
+		t.row(v.Service, v.State, v.Hosts, v.Idle, v.Overload, v.Ejected, v.Reinstated, ago(v.AgeSeconds))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if page.Next != "" {
+		s.printf("%d of %d services; --limit shows more\n", len(page.Services), page.Total)
+	}
+	return nil
+}
+
+func (s *settings) printHosts(d agent.ServiceDetail) error {
+	t := s.newTable("HOST", "STATE", "SINCE", "SUCCESSES", "FAILURES", "VIRTUAL", "IN A ROW", "EJECTED", "BROUGHT BACK")
+	for _, h := range d.List {
+		t.row(h.Host, h.State, ago(h.SinceSeconds), h.Succ, h.Err,
+			fmt.Sprintf("%d/%d", h.VirtualSucc, h.VirtualErr), inARow(h), h.Ejected, h.Reinstated)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	s.printf("route of %s: %s, confirmed %s ago\n", d.Service, d.State, ago(d.AgeSeconds))
+	return nil
+}
+
+// inARow returns how many results of one kind came last.
+func inARow(h agent.HostInfo) string {
+	if h.ContinErr > 0 {
+		return plural(int(h.ContinErr), "failure", "failures")
+	}
+	return plural(int(h.ContinSucc), "success", "successes")
+}
+
+// ago writes seconds as people say them; negative ones stand for never.
+func ago(seconds float64) string {
+	if seconds < 0 {
+		return "never"
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(100 * time.Millisecond).String()
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lars/client"
+	"lars/cmd/internal/process"
+	"lars/cmd/internal/tables"
+	"lars/internal/config"
+	"lars/store"
+)
+
+// settings are the flags that all commands have, and what follows from them.
+// Owned by the main goroutine.
+type settings struct {
+	env process.Env
+
+	file  string // -config
+	agent string // --agent
+	dsn   string // --dsn
+}
+
+func (s *settings) bind(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&s.file, "config", "", "configuration `FILE` of a server, read for [store], [mysql] and [agent]")
+	f.StringVar(&s.agent, "agent", "", "`IP:PORT` of the agent, the first of its three ports (default: [agent] ip and port, LARS_AGENT_IP, LARS_AGENT_PORT, 127.0.0.1:8888)")
+	f.StringVar(&s.dsn, "dsn", "", "`DSN` of the database, sqlite:FILE or mysql://USER:PASSWORD@HOST:3306/lars_dns (default: [store] dsn, LARS_STORE_DSN, [mysql], the SQLite file of this user)")
+}
+
+// load fills a set from the file and the environment.
+func (s *settings) load(set *config.Set) error {
+	return set.Load(config.Sources{File: s.file, Partial: true, Environ: s.env.Environ})
+}
+
+// openStore returns the database that flags, environment and file name. The
+// caller closes it.
+func (s *settings) openStore(options store.Options) (*store.DB, error) {
+	set := config.NewSet("lars")
+	where := config.BindStore(set)
+	if err := s.load(set); err != nil {
+		return nil, err
+	}
+	if s.dsn != "" {
+		where.DSN = config.Secret(s.dsn)
+	}
+	return tables.Open(where, options)
+}
+
+// openClient returns a client of the agent that flags, environment and file name.
+// The caller closes it.
+func (s *settings) openClient(c *cobra.Command) (*client.Client, error) {
+	addr, err := s.agentAddr(c)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{Agent: addr})
+}
+
+func (s *settings) agentAddr(c *cobra.Command) (string, error) {
+	var ip netip.Addr
+	var port int
+	set := config.NewSet("lars")
+	set.Addr(&ip, "agent", "ip", netip.AddrFrom4([4]byte{127, 0, 0, 1}), "address of the agent")
+	set.Int(&port, "agent", "port", 8888, config.Between(1, 65533), "first of the agent's three ports")
+	if err := s.load(set); err != nil {
+		return "", err
+	}
+	if s.agent == "" {
+		return netip.AddrPortFrom(ip, uint16(port)).String(), nil
+	}
+	if !strings.Contains(s.agent, ":") {
+		return net.JoinHostPort(s.agent, strconv.Itoa(port)), nil
+	}
+	if _, p, err := net.SplitHostPort(s.agent); err != nil || !isPort(p) {
+		return "", usage(c, "--agent %q: want IP:PORT, for example 127.0.0.1:8888", s.agent)
+	}
+	return s.agent, nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+// printf writes to the command's output. That it cannot is found out by whoever
+// reads the output.
+func (s *settings) printf(format string, args ...any) {
+	fmt.Fprintf(s.env.Stdout, format, args...)
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/spf13/cobra"
+
+	"lars/agent"
+	"lars/client"
+	"lars/cmd/internal/process"
+	"lars/dns"
+	"lars/internal/config"
+	"lars/internal/debug"
+	"lars/reporter"
+	"lars/route"
+	"lars/store"
+)
+
+// seeds are the routes of a database that never had any. Nobody listens there.
+var seeds = []route.Change{
+	{Action: route.Add, Key: route.Key{Modid: 1, Cmdid: 1}, Hosts: loopbackHosts(7001, 7002, 7003)},
+	{Action: route.Add, Key: route.Key{Modid: 1, Cmdid: 2}, Hosts: loopbackHosts(7001, 7004)},
+}
+
+func loopbackHosts(ports ...uint16) []route.Host {
+	hosts := make([]route.Host, len(ports))
+	for i, p := range ports {
+		hosts[i] = route.Host{IP: 127<<24 | 1, Port: p}
+	}
+	return hosts
+}
+
+// whole is all of Lars in one process.
+type whole struct {
+	settings *settings
+	dnsPort  int
+	repPort  int
+
+	// Set while it is put together, in this order.
+	log      *slog.Logger
+	badRows  *dns.BadRows
+	agentCfg *agent.Config
+	pages    *debug.Config
+	db       *store.DB
+	dns      *dns.Service
+	reporter *reporter.Service
+	agent    *agent.Agent
+	inside   *debug.Server
+}
+
+func newUp(s *settings) *cobra.Command {
+	w := &whole{settings: s}
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run all of Lars in this process, to try it out",
+		Long: `Run the route service, the report service and the agent in this process, on an
+SQLite file, until ^C. The tables are made if need be, and a new database gets a few
+routes to play with. Each server is also a program of its own, for real use.`,
+		Example: "  lars up",
+		Args:    noArguments,
+		RunE:    func(c *cobra.Command, _ []string) error { return w.run(c) },
+	}
+	c.Flags().IntVar(&w.dnsPort, "dns-port", dns.DefaultPort, "TCP `port` of the route service, 0 takes a free one")
+	c.Flags().IntVar(&w.repPort, "reporter-port", reporter.DefaultPort, "TCP `port` of the report service, 0 takes a free one")
+	return c
+}
+
+func (w *whole) run(c *cobra.Command) error {
+	for flag, port := range map[string]int{"--dns-port": w.dnsPort, "--reporter-port": w.repPort} {
+		if port < 0 || port > 65535 {
+			return usage(c, "%s %d: want 0..65535", flag, port)
+		}
+	}
+	if err := w.configure(c); err != nil {
+		return err
+	}
+	var err error
+	if w.db, err = w.settings.openStore(store.Options{Logger: w.log, BadRow: w.badRows.Report}); err != nil {
+		return err
+	}
+	defer w.db.Close()
+	if err := w.prepare(c.Context()); err != nil {
+		return err
+	}
+	if err := w.construct(); err != nil {
+		return err
+	}
+	w.greet()
+
+	// A signal stops, in this order:
+	//  1. the agent, whose last reports still find the report service;
+	//  2. the report service, which stores them;
+	//  3. the route service;
+	//  4. the pages;
+	//  5. the database.
+	err = process.Run(c.Context(), w.inside, w.dns, w.reporter, w.agent)
+	w.settings.printf("Lars is down\n")
+	return err
+}
+
+// configure reads the keys of the agent, which are the ones that matter here.
+func (w *whole) configure(c *cobra.Command) error {
+	set := config.NewSet("lars up")
+	w.agentCfg = agent.Bind(set)
+	w.pages = debug.Bind(set, "127.0.0.1:8887")
+	logging := config.BindLog(set)
+	if err := w.settings.load(set); err != nil {
+		return err
+	}
+	w.log = logging.Logger(w.settings.env.Stderr)
+	w.badRows = dns.NewBadRows(w.log)
+	if w.settings.agent == "" {
+		return nil
+	}
+	addr, err := netip.ParseAddrPort(w.settings.agent)
+	if err != nil || !addr.Addr().Is4() {
+		return usage(c, "--agent %q: want IP:PORT, for example 127.0.0.1:8888", w.settings.agent)
+	}
+	w.agentCfg.IP, w.agentCfg.Port = addr.Addr(), int(addr.Port())
+	return nil
+}
+
+// prepare makes the tables, and routes if there never were any.
+func (w *whole) prepare(ctx context.Context) error {
+	if err := w.db.Migrate(ctx); err != nil {
+		return err
+	}
+	version, err := w.db.Version(ctx)
+	if err != nil || version != 0 {
+		return err
+	}
+	_, err = w.db.EditRoutes(ctx, route.Edit{Who: "lars up", Changes: seeds})
+	return err
+}
+
+// construct makes the services and binds them, since the agent has to know where
+// the others listen.
+func (w *whole) construct() (err error) {
+	w.dns, err = dns.New(dns.Config{
+		Reactor: reactorConfig(w.dnsPort), Store: w.db, BadRows: w.badRows, Log: w.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.dns.Listen(); err != nil {
+		return err
+	}
+	w.reporter, err = reporter.New(reporter.Config{Reactor: reactorConfig(w.repPort), Sink: w.db, Log: w.log})
+	if err != nil {
+		return err
+	}
+	if err := w.reporter.Listen(); err != nil {
+		return err
+	}
+	return w.constructAgent()
+}
+
+func (w *whole) constructAgent() (err error) {
+	w.agentCfg.DNS.Addrs = []netip.AddrPort{w.dns.Addr()}
+	w.agentCfg.Reporter.Addrs = []netip.AddrPort{w.reporter.Addr()}
+	w.agentCfg.Log = w.log
+	if w.agent, err = agent.New(*w.agentCfg); err != nil {
+		return err
+	}
+	if err := w.agent.Listen(); err != nil {
+		return err
+	}
+	w.pages.Metrics = []*metrics.Set{w.dns.Metrics(), w.reporter.Metrics(), w.agent.Metrics()}
+	w.pages.Ready, w.pages.Log = w.ready, w.log
+	w.inside = debug.New(w.pages)
+	w.agent.Mount(w.inside)
+	return w.inside.Listen()
+}
+
+// reactorConfig is for a server that has one machine to serve.
+func reactorConfig(port int) *config.ReactorConfig {
+	return &config.ReactorConfig{IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: port, MaxConn: 1024, Threads: 1}
+}
+
+func (w *whole) ready() error {
+	for _, ready := range []func() error{w.dns.Ready, w.reporter.Ready, w.agent.Ready} {
+		if err := ready(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// greet says what listens where and what to try.
+func (w *whole) greet() {
+	addrs := w.agent.Addrs()
+	ports := make([]string, len(addrs))
+	for i, a := range addrs {
+		ports[i] = fmt.Sprint(a.Port())
+	}
+	s := w.settings
+	s.printf("Lars is up; ^C ends it.\n\n")
+	s.printf("  agent     %s, UDP ports %s\n", addrs[0].Addr(), strings.Join(ports, ", "))
+	s.printf("  dns       %s\n  reporter  %s\n  database  %s\n", w.dns.Addr(), w.reporter.Addr(), w.db)
+	if pages := w.inside.Addr(); pages.IsValid() {
+		s.printf("  pages     http://%s/\n", pages)
+	}
+	s.printf("\nTry in another terminal:\n\n")
+	ask, store := w.flags()
+	s.printf("  lars gethost 1/1%s\n  lars simulator 1/1%s\n", ask, ask)
+	s.printf("  lars route add 1/1 127.0.0.1:7005%s\n  lars getroute 1/1%s\n  lars status 1/1%s\n", store, ask, store)
+	s.printf("  lars agent hosts 1/1\n\n")
+}
+
+// flags returns what commands need to find this agent and this database.
+func (w *whole) flags() (ask, store string) {
+	if addr := w.agent.Addr().String(); addr != client.DefaultAgent {
+		ask = " --agent " + addr
+	}
+	if w.settings.dsn != "" {
+		store = " --dsn '" + w.db.String() + "'"
+	}
+	return ask, store
+}
