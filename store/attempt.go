@@ -90,6 +90,9 @@ func (db *DB) explain(err error) error {
 	if isMySQLError(err, errNotReady) {
 		return fmt.Errorf("%w; the nodes that are left are no majority of their cluster, or still join it: start the others", err)
 	}
+	if isMySQLError(err, errReadOnlyOption) || isMySQLError(err, errReadOnlyMode) {
+		return fmt.Errorf("%w; make it writable, or give the DSN a host that is", err)
+	}
 	return err
 }
 

@@ -351,7 +351,7 @@ func TestQuestionsUseIndexes(t *testing.T) {
 			changes = append(changes, add(key(i, 1), host(1), host(2)))
 		}
 		e.edit(db, changes...)
-		where, args := anyOf([]route.Key{key(7, 1), key(8, 1), key(2000, 1)})
+		where, args := db.dialect.anyOf([]route.Key{key(7, 1), key(8, 1), key(2000, 1)})
 		plans := map[string]string{
 			"route_host":     explainPlan(e, selectHosts+where, args...),
 			"change_version": explainPlan(e, `SELECT id FROM RouteChange WHERE version < ? ORDER BY version LIMIT 1000`, 5),

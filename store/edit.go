@@ -121,7 +121,7 @@ func (e *editor) lockVersion() (uint64, error) {
 func (e *editor) stored() (map[route.Key][]storedRow, error) {
 	services := make(map[route.Key][]storedRow)
 	for keys := range slices.Chunk(editedKeys(e.edit), maxKeys) {
-		where, args := anyOf(keys)
+		where, args := e.dialect.anyOf(keys)
 		rows, err := e.tx.QueryContext(e.ctx, selectHosts+where+e.dialect.lockRows, args...)
 		if err != nil {
 			return nil, err

@@ -21,6 +21,7 @@ var sqliteDialect = &dialect{
 	goose:      goose.DialectSQLite3,
 	migrations: larssql.SQLite,
 	read:       sql.TxOptions{ReadOnly: true},
+	rowList:    `VALUES `,
 	upsert: ` ON CONFLICT (modid, cmdid, ip, port, caller) DO UPDATE SET
 		succ_cnt = excluded.succ_cnt, err_cnt = excluded.err_cnt,
 		ts = excluded.ts, overload = excluded.overload

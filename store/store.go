@@ -34,7 +34,7 @@ type Options struct {
 
 	// QueryTimeout bounds one try of an operation; an edit gets it twice, and
 	// once more for every 100 services. Default 5 s. Higher suits slow
-	// databases; lower notices sooner that one hangs, but less than 3 s gives
+	// databases; lower notices sooner that one hangs, but less than 4 s gives
 	// up edits that a cluster would still have made after the loss of a node.
 	QueryTimeout time.Duration
 
