@@ -9,12 +9,14 @@ TESTFLAGS ?=
 # How long `make fuzz` works on each decoder, and `make bench` on each case.
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
+# How long `make soak` goes on.
+SOAKTIME  ?= 10m
 
 PROTO = larspb/lars.proto
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race test-cluster lint fuzz bench generate fresh check clean
+.PHONY: help build demo test race test-cluster soak lint fuzz bench generate fresh check clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -37,6 +39,9 @@ race: ## run all tests under the race detector
 test-cluster: ## run the tests on a Galera cluster, which take two minutes; installs it
 	@tools/mariadb.sh cluster
 	LARS_TEST_CLUSTER=1 $(GO) test -p 1 -count 1 -run Cluster $(TESTFLAGS) ./internal/testdb ./cmd/e2e
+
+soak: ## ten minutes of mixed churn on the reactor, SOAKTIME=10m, under the race detector
+	$(GO) test -race -count 1 -run '^TestSoak$$' -timeout 30m -v ./reactor -args -soak $(SOAKTIME)
 
 lint: ## gofmt, go vet, staticcheck, tidy go.mod
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }

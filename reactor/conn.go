@@ -111,7 +111,7 @@ const (
 	stateClosed          // the close hook ran, the descriptor is closed
 )
 
-// Conn is a TCP connection on a loop. Send, SendEncoded, Close, Abort, Post
+// Conn is a TCP connection on a loop. Send, Pending, Close, CloseWrite, Abort
 // and the methods that read immutable facts are safe from any goroutine; the
 // rest belongs to the loop goroutine, that is to handlers, hooks and tasks.
 type Conn struct {
@@ -274,19 +274,21 @@ func (c *Conn) onReady(events uint32) {
 	}
 }
 
-// run is a further turn after a budget was used up, or a flush that Send asked
-// for.
+// run is a further turn after a budget was used up.
 func (c *Conn) run() {
 	if c.state == stateClosed {
 		return
 	}
-	queued := c.queued
 	c.queued = false
 	c.flush()
-	if queued {
-		c.read()
-	}
+	c.read()
 }
+
+// flusher is a connection as the task that Send asks for. It leaves the turn
+// that the connection may be waiting for alone.
+type flusher Conn
+
+func (f *flusher) run() { (*Conn)(f).flush() }
 
 // onLoopClosed ends the connection with its loop.
 func (c *Conn) onLoopClosed() { c.teardown(ErrLoopClosed) }

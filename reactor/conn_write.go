@@ -48,7 +48,7 @@ func (c *Conn) enqueue(id int32, body []byte) (wake bool, err error) {
 	// learn that the high-water mark is reached.
 	high := c.end.cfg.HighWater
 	if !c.scheduled || pending >= high && pending-size < high {
-		if err := c.loop.enqueue(c); err != nil {
+		if err := c.loop.enqueue((*flusher)(c)); err != nil {
 			return false, err
 		}
 		c.scheduled, wake = true, true
@@ -62,18 +62,20 @@ func (c *Conn) enqueue(id int32, body []byte) (wake bool, err error) {
 // connection's loop: it takes no lock, so answering many small messages costs
 // less. Replies and what the same goroutine sends keep their order.
 func (c *Conn) Reply(id int32, body []byte) error {
-	if c.sealed.Load() || c.hasOut.Load() || c.state == stateClosed {
+	size := HeaderSize + len(body)
+	if c.sealed.Load() || c.hasOut.Load() || len(body) > c.end.cfg.MaxFrame {
 		return c.Send(id, body) // fails, or goes behind what was sent before
 	}
-	if len(body) > c.end.cfg.MaxFrame {
-		return ErrTooLong
-	}
-	size := HeaderSize + len(body)
 	if c.unsent()+size > c.end.cfg.HardCap {
 		return ErrOutputFull
 	}
-	if err := c.makeOutputRoom(size); err != nil {
-		return err
+	if cap(c.writing)-len(c.writing) < size {
+		if err := c.makeOutputRoom(size); err != nil {
+			return err
+		}
+	}
+	if c.written == len(c.writing) {
+		c.lastOutput = c.loop.now
 	}
 	c.writing = appendFrame(c.writing, id, body)
 	c.replied += size
@@ -83,11 +85,8 @@ func (c *Conn) Reply(id int32, body []byte) error {
 	return nil
 }
 
-// makeOutputRoom gives writing room for n more bytes.
+// makeOutputRoom gives writing room for n more bytes than it has.
 func (c *Conn) makeOutputRoom(n int) error {
-	if cap(c.writing)-len(c.writing) >= n {
-		return nil
-	}
 	if c.written > len(c.writing)/2 {
 		c.writing = c.writing[:copy(c.writing, c.writing[c.written:])]
 		c.frameEnd -= c.written

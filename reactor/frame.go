@@ -16,21 +16,18 @@ const (
 
 // putHeader writes a frame's header into the first HeaderSize bytes of b.
 func putHeader(b []byte, id int32, size int) {
-	_ = b[HeaderSize-1]
-	binary.LittleEndian.PutUint32(b, uint32(id))
-	binary.LittleEndian.PutUint32(b[4:], uint32(size))
+	binary.LittleEndian.PutUint64(b, uint64(uint32(id))|uint64(size)<<32)
 }
 
 // appendFrame appends a whole frame to b.
 func appendFrame(b []byte, id int32, body []byte) []byte {
-	b = binary.LittleEndian.AppendUint32(b, uint32(id))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(uint32(id))|uint64(len(body))<<32)
 	return append(b, body...)
 }
 
 // header reads a frame's header; b holds at least HeaderSize bytes. The size
 // is as the peer sent it: it may be negative.
 func header(b []byte) (id int32, size int) {
-	_ = b[HeaderSize-1]
-	return int32(binary.LittleEndian.Uint32(b)), int(int32(binary.LittleEndian.Uint32(b[4:])))
+	h := binary.LittleEndian.Uint64(b)
+	return int32(h), int(int32(h >> 32))
 }

@@ -38,13 +38,12 @@ func (r *Router[P]) HandleOther(handler func(peer P, id int32, body []byte)) {
 
 // dispatch runs the handler of a message and tells whether there was one.
 func (r *Router[P]) dispatch(peer P, id int32, body []byte) bool {
-	var h func(P, []byte)
 	if uint32(id) < denseIDs {
-		h = r.dense[id]
-	} else {
-		h = r.sparse[id]
-	}
-	if h != nil {
+		if h := r.dense[id]; h != nil {
+			h(peer, body)
+			return true
+		}
+	} else if h := r.sparse[id]; h != nil {
 		h(peer, body)
 		return true
 	}
