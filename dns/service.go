@@ -104,7 +104,7 @@ func (s *Service) turnedAway(_ netip.AddrPort, reason error) {
 // been done.
 func (s *Service) Listen() error {
 	if err := s.server.Listen(); err != nil {
-		return fmt.Errorf("dns: listen on %v: %w", s.cfg.Reactor.AddrPort(), err)
+		return fmt.Errorf("dns: %w; another address: [reactor] ip, port", err)
 	}
 	return nil
 }

@@ -84,14 +84,9 @@ func (e unrepeatable) Unwrap() error { return e.error }
 
 // explain adds the way out to an error.
 func (db *DB) explain(err error) error {
-	if errors.Is(err, errNoVersionRow) || db.dialect.classify(err) == noSchema {
+	err = db.dialect.wayOut(db.source, err)
+	if errors.Is(err, errNoVersionRow) || errors.Is(err, errNoFile) || db.dialect.classify(err) == noSchema {
 		return db.noSchema(err.Error())
-	}
-	if isMySQLError(err, errNotReady) {
-		return fmt.Errorf("%w; the nodes that are left are no majority of their cluster, or still join it: start the others", err)
-	}
-	if isMySQLError(err, errReadOnlyOption) || isMySQLError(err, errReadOnlyMode) {
-		return fmt.Errorf("%w; make it writable, or give the DSN a host that is", err)
 	}
 	return err
 }

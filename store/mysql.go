@@ -30,6 +30,7 @@ var mysqlDialect = &dialect{
 		overload = IF(VALUES(ts) >= ts, VALUES(overload), overload),
 		ts = GREATEST(VALUES(ts), ts)`,
 	classify: classifyMySQL,
+	wayOut:   wayOutMySQL,
 }
 
 // Error numbers of MySQL, MariaDB and Galera.
@@ -57,6 +58,9 @@ const (
 	errNoTable          = 1146
 	errNoColumn         = 1054
 	errNoDatabase       = 1049
+	errNoSuchUser       = 1045 // or another password
+	errNoRightDatabase  = 1044
+	errNoRightTable     = 1142
 	errUnknownVariable  = 1193
 	errNotSupportedYet  = 1235
 )
@@ -80,6 +84,28 @@ func classifyMySQL(err error) fault {
 		return noSchema
 	}
 	return fatal
+}
+
+// wayOutMySQL says what to do about an error that the server's text leaves open.
+func wayOutMySQL(_ source, err error) error {
+	var e *mysql.MySQLError
+	if !errors.As(err, &e) {
+		if connectionLost(err) {
+			return fmt.Errorf("%w; is the database up there?", err)
+		}
+		return err
+	}
+	switch e.Number {
+	case errNotReady:
+		return fmt.Errorf("%w; the nodes that are left are no majority of their cluster, or still join it: start the others", err)
+	case errReadOnlyOption, errReadOnlyMode:
+		return fmt.Errorf("%w; make it writable, or give the DSN a host that is", err)
+	case errNoSuchUser:
+		return fmt.Errorf("%w; look at user and password of the DSN", err)
+	case errNoRightDatabase, errNoRightTable:
+		return fmt.Errorf("%w; grant it, or name another user in the DSN", err)
+	}
+	return err
 }
 
 // connectionLost reports whether an error is of the connection, not of the

@@ -155,9 +155,10 @@ func columns(k route.Key) (modid, cmdid uint32) { return uint32(k.Modid), uint32
 // change rows are gone shows in the audit row of the next edit, which names
 // the version that it replaced, or in upTo itself. Two cases stay unseen until
 // the next Load: two C++ edits between two calls, the rows of the first
-// deleted and those of the second not; and a C++ edit that does not move the
-// version because another had the same second. The same holds for rows that
-// somebody wrote by hand without a new version.
+// deleted and those of the second not; and a C++ edit that leaves the version at
+// after, because another had the same second or because it sets it back, which
+// hides an edit of ours in between too. The same holds for rows that somebody
+// wrote by hand without a new version.
 //
 // after above upTo is route.ErrHistoryGone too: the version went backwards.
 func (db *DB) Changed(ctx context.Context, after, upTo uint64) ([]route.Key, error) {

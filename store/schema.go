@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -37,7 +35,7 @@ var probes = []string{
 // large; ctx alone bounds it.
 func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.migrate(ctx); err != nil {
-		return fmt.Errorf("store: migrate %s: %w", db.source, err)
+		return fmt.Errorf("store: migrate %s: %w", db.source, db.dialect.wayOut(db.source, err))
 	}
 	return nil
 }
@@ -152,9 +150,6 @@ func (l migrateLock) name() string {
 // error that kept it from looking.
 func (db *DB) CheckSchema(ctx context.Context) error {
 	return db.attempt(ctx, db.options.QueryTimeout, "check tables", func(ctx context.Context) error {
-		if err := db.missingFile(); err != nil {
-			return err
-		}
 		var got int64
 		err := db.pool.QueryRowContext(ctx,
 			`SELECT COALESCE(MAX(version_id), 0) FROM `+versionTable+` WHERE is_applied`).Scan(&got)
@@ -177,16 +172,4 @@ func probe(ctx context.Context, pool *sql.DB) error {
 	}
 	_, err := scanVersion(pool.QueryRowContext(ctx, selectVersion))
 	return err
-}
-
-// missingFile tells a database that was never made from one that cannot be
-// opened; SQLite does not.
-func (db *DB) missingFile() error {
-	if db.dialect != sqliteDialect {
-		return nil
-	}
-	if _, err := os.Stat(db.source.path); errors.Is(err, fs.ErrNotExist) {
-		return db.noSchema("there is no file " + db.source.path)
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"strings"
@@ -27,6 +28,7 @@ var sqliteDialect = &dialect{
 		ts = excluded.ts, overload = excluded.overload
 		WHERE excluded.ts >= ts`,
 	classify: classifySQLite,
+	wayOut:   wayOutSQLite,
 }
 
 // busyWait bounds one wait for a lock of SQLite. The wait does not heed its
@@ -34,8 +36,7 @@ var sqliteDialect = &dialect{
 const busyWait = 100 * time.Millisecond
 
 // openSQLite opens an existing file; createSQLite makes one. A mistyped path
-// is so an error, not an empty database.
-// busy bounds the wait for a lock.
+// is so an error, not an empty database. busy bounds the wait for a lock.
 func openSQLite(src source, busy time.Duration) (*sql.DB, error) {
 	q := url.Values{
 		"mode": {"rw"},
@@ -53,33 +54,71 @@ func openSQLite(src source, busy time.Duration) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(connector), nil
+	return sql.OpenDB(&sqliteConnector{connector, src.path}), nil
 }
 
 // createSQLite makes the file if it does not exist, readable by its owner
 // alone; SQLite gives its side files the same mode.
 func createSQLite(src source) error {
 	f, err := os.OpenFile(src.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; make its folder first", err)
+	}
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-func classifySQLite(err error) fault {
+// sqliteCode returns the code of an error of SQLite without its details, and 0
+// for other errors.
+func sqliteCode(err error) int {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
-		return fatal
+		return 0
 	}
-	switch e.Code() & 0xff { // the higher bits are details
+	return e.Code() & 0xff // the higher bits are details
+}
+
+func classifySQLite(err error) fault {
+	switch sqliteCode(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return conflict
-	case sqlite3.SQLITE_CANTOPEN:
-		return noSchema
 	case sqlite3.SQLITE_ERROR:
-		if strings.Contains(e.Error(), "no such table") || strings.Contains(e.Error(), "no such column") {
+		if strings.Contains(err.Error(), "no such table") || strings.Contains(err.Error(), "no such column") {
 			return noSchema
 		}
 	}
 	return fatal
+}
+
+// wayOutSQLite names the file, which SQLite does not, and what is wrong with it.
+func wayOutSQLite(src source, err error) error {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_CANTOPEN:
+		return cannotOpen(src.path, err)
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("%w; %s is no SQLite database, or a damaged one: name another file, or restore it", err, src.path)
+	case sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("%w; this user has to be able to write %s and its folder", err, src.path)
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("%w; is there space left for %s?", err, src.path)
+	}
+	return err
+}
+
+// errNoFile is what explain takes for missing tables.
+var errNoFile = errors.New("there is no file")
+
+// cannotOpen finds out why, since SQLite keeps it to itself.
+func cannotOpen(path string, err error) error {
+	f, cause := os.OpenFile(path, os.O_RDWR, 0)
+	switch {
+	case errors.Is(cause, fs.ErrNotExist):
+		return fmt.Errorf("%w %s", errNoFile, path)
+	case cause != nil:
+		return fmt.Errorf("%w; name a file that this user can write", cause)
+	}
+	f.Close()
+	return fmt.Errorf("%w; this user has to be able to write the folder of %s too", err, path)
 }
