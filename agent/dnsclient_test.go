@@ -100,9 +100,9 @@ func TestOldRouteIsPulledAgain(t *testing.T) {
 	}
 }
 
-// Rows 4 and 30: a pull that died with its connection is not the end of the
-// service.
-func TestLostPullIsRepeatedOnReconnect(t *testing.T) {
+// In the original a pull that died with its connection leaves its service
+// PULLING for ever. Here the next connection repeats it.
+func TestDefect30LostPullIsRepeated(t *testing.T) {
 	s := startSystem(t, nil)
 	s.dns.set(key12, hostN(0))
 	s.dns.setMute(true)
@@ -232,9 +232,9 @@ func TestGarbageFromDNS(t *testing.T) {
 	eventually(t, "pushes still arrive", func() bool { h, _ := p.getHost(key12); return h == hostN(1) })
 }
 
-// Row 3, through sockets: hosts are removed and added again while programs on
+// The same through sockets: hosts are removed and added again while programs on
 // all ports pick and report.
-func TestPushesUnderLoad(t *testing.T) {
+func TestDefect03PushesUnderLoad(t *testing.T) {
 	s := startSystem(t, nil)
 	s.dns.set(key12, hostsN(4)...)
 	s.program(0).served(key12)

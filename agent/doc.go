@@ -18,8 +18,8 @@
 // Nothing waits for anything else while it holds one, and a request costs no
 // allocation, no log line and no system call beyond receive and send.
 //
-// Time is monotonic throughout: only the time in a report and the age of the
-// snapshot come from the wall clock.
+// Time is monotonic throughout: only the times that reports and the snapshot
+// file carry are of the wall clock, and nothing is decided by them.
 //
 // Left out on purpose: how a host is chosen (package lb), retries of calls
 // (the program knows what it may repeat), and any way to change routes.

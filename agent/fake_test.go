@@ -320,13 +320,19 @@ func startAgent(t testing.TB, change func(*Config)) (*Agent, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return a, serve(t, a)
+}
+
+// serve serves an agent until stop is called or the test ends.
+func serve(t testing.TB, a *Agent) (stop func()) {
+	t.Helper()
 	if err := a.Listen(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Serve(ctx) }() // ended by stop, which waits
-	stop := sync.OnceFunc(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-done:
@@ -338,7 +344,7 @@ func startAgent(t testing.TB, change func(*Config)) (*Agent, func()) {
 		}
 	})
 	t.Cleanup(stop)
-	return a, stop
+	return stop
 }
 
 // program is a program of the machine, on one port of the agent.

@@ -174,7 +174,8 @@ func (p *ports) report(body []byte) {
 	}
 	key := route.Key{Modid: r.Modid, Cmdid: r.Cmdid}
 	host := route.Host{IP: uint32(r.IP), Port: uint16(r.Port)}
-	if change := p.routes.report(key, host, r.Retcode == 0, p.clock()); change != lb.None {
+	switch change := p.routes.report(key, host, r.Retcode == 0, p.clock()); change {
+	case lb.Ejected, lb.Reinstated:
 		p.notify(key, host, change)
 	}
 }

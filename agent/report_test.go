@@ -66,11 +66,14 @@ func TestReportsArrive(t *testing.T) {
 	p := s.program(0)
 	p.served(key12)
 	start := time.Now().Unix()
+	p.report(key12, hostN(9), true) // a host that is not there
 	for i := range 40 {
 		p.report(key12, hostN(0), i%20 > 0)
 	}
-	p.report(key12, hostN(9), true) // a host that is not there
 	s.counted(key12, 38, 2)
+	if n := s.routes.totals().reportsUnknown; n != 1 {
+		t.Errorf("%d reports of unknown hosts are counted, want 1", n)
+	}
 	for _, m := range s.reporter.reports() {
 		if len(m.Results) != 2 {
 			t.Errorf("%d results, want all hosts of the service", len(m.Results))
@@ -97,9 +100,10 @@ func TestOverloadIsReported(t *testing.T) {
 	}
 }
 
-// Row 29: the caller is the address from which the agent reaches the report
-// service, or the one that is configured, never that of the host name.
-func TestCaller(t *testing.T) {
+// In the original the caller is what the host name stands for, which is the
+// same 127.0.1.1 on many machines. Here it is the address from which the agent
+// reaches the report service, or the one that is configured.
+func TestDefect29Caller(t *testing.T) {
 	for name, c := range map[string]struct {
 		configured netip.Addr
 		want       netip.Addr
@@ -123,39 +127,10 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// Row 35: one message per service and interval, however many reports there are.
-func TestReportsAreCoalesced(t *testing.T) {
-	const services, rounds = 10, 300
-	s := startSystem(t, func(c *Config) { c.ReportInterval = time.Hour })
-	p := s.program(0)
-	keyN := func(i int) route.Key { return route.Key{Modid: 7, Cmdid: int32(i)} }
-	for i := range services {
-		s.dns.set(keyN(i), hostsN(3)...)
-		p.served(keyN(i))
-	}
-	for range rounds {
-		for i := range services {
-			h, _ := p.getHost(keyN(i))
-			p.report(keyN(i), h, true)
-		}
-	}
-	eventually(t, "all reports are counted", func() bool { return s.routes.totals().reports == services*rounds })
-	eventually(t, "a report service is there", func() bool { return s.reports.client.Conn() != nil })
-	s.stop() // reports what there is
-	eventually(t, "the reports arrive", func() bool { return len(s.reporter.reports()) >= services })
-	if n := len(s.reporter.reports()); n != services {
-		t.Errorf("%d messages, want %d", n, services)
-	}
-	for i := range services {
-		if succ, err := s.reporter.total(keyN(i)); succ != rounds || err != 0 {
-			t.Errorf("service %v: %d successes, %d failures arrive, want %d", keyN(i), succ, err, rounds)
-		}
-	}
-}
-
-// Rows 8, 27 and 30: what is reported while no report service is there arrives
-// afterwards, once for each service, and nothing of it is lost.
-func TestReporterAway(t *testing.T) {
+// The original loses what it sends while it is not connected. Here what is
+// reported while no report service is there arrives afterwards, once for each
+// service, and nothing of it is lost.
+func TestDefect30ReporterAway(t *testing.T) {
 	s := startSystem(t, nil)
 	s.dns.set(key12, hostN(0))
 	p := s.program(0)
@@ -237,8 +212,8 @@ func TestManyServicesAreReported(t *testing.T) {
 	}
 }
 
-// Row 38: the original prints per request, per pick and per host.
-func TestNoLogPerRequest(t *testing.T) {
+// The original prints per request, per pick and per host.
+func TestDefect38NoLogPerRequest(t *testing.T) {
 	log := newLines()
 	s := startSystem(t, func(c *Config) { c.Log = log.logger() })
 	s.dns.set(key12, hostsN(3)...)
@@ -308,13 +283,14 @@ func TestStopWithFrozenReporter(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Serve(ctx) }() // ended by cancel, awaited below
-	for i := range 20_000 {
-		key := route.Key{Modid: 1, Cmdid: int32(i)}
-		a.routes.restore(key, hostsN(20), 0, 0)
-		a.routes.report(key, hostN(1), true, 0)
+	const services = 20_000
+	for i := range services {
+		a.routes.restore(volumeKey(i), hostsN(20), 0, 0)
 	}
-	eventually(t, "a report service is there", func() bool { return a.reports.client.Conn() != nil })
 	eventually(t, "reports pile up", func() bool {
+		for i := range services {
+			a.routes.report(volumeKey(i), hostN(1), true, 0)
+		}
 		conn := a.reports.client.Conn()
 		return conn != nil && conn.Pending() > highWater/2
 	})

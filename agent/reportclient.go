@@ -64,6 +64,7 @@ type reportClient struct {
 	results []lb.Result
 	message larspb.ReportStatusRequest
 	body    []byte
+	stamp   int64 // Unix seconds; never goes back
 
 	sent   atomic.Uint64 // messages
 	failed atomic.Uint64 // messages that the connection did not take
@@ -192,7 +193,7 @@ func (r *reportClient) send(conn *reactor.Conn, key route.Key, results []lb.Resu
 	m := &r.message
 	m.Modid, m.Cmdid = key.Modid, key.Cmdid
 	m.Caller = larspb.IPOf(r.callerOn(conn))
-	m.Ts = uint32(r.wall().Unix())
+	m.Ts = r.now()
 	m.Results = m.Results[:0]
 	for i := range results {
 		m.Results = appendResult(m.Results, &results[i])
@@ -207,6 +208,14 @@ func (r *reportClient) send(conn *reactor.Conn, key route.Key, results []lb.Resu
 		return
 	}
 	r.sent.Add(1)
+}
+
+// now returns the time of a report. It stands still while a clock that was set
+// back catches up: a report service keeps the newest, and of two of the same
+// second the later one.
+func (r *reportClient) now() uint32 {
+	r.stamp = max(r.stamp, r.wall().Unix())
+	return uint32(r.stamp)
 }
 
 // appendResult reuses the messages that lie behind the end of the slice.

@@ -96,8 +96,7 @@ func (r *routes) hosts(key route.Key, now time.Duration) (hosts []route.Host, pu
 	return hosts, pull
 }
 
-// report takes the result of a call and tells whether it ejected the host or
-// brought it back.
+// report takes the result of a call and tells what it did to the host.
 func (r *routes) report(key route.Key, host route.Host, ok bool, now time.Duration) lb.Change {
 	sh := r.shardOf(key)
 	sh.mu.Lock()
@@ -106,16 +105,19 @@ func (r *routes) report(key route.Key, host route.Host, ok bool, now time.Durati
 	s := sh.services[key]
 	if s == nil || s.balancer == nil {
 		sh.counters.reportsUnknown++
-		return lb.None
+		return lb.Unknown
 	}
-	sh.markDirty(s)
 	change := s.balancer.Report(host, ok, now)
 	switch change {
+	case lb.Unknown:
+		sh.counters.reportsUnknown++
+		return lb.Unknown
 	case lb.Ejected:
 		sh.counters.ejected++
 	case lb.Reinstated:
 		sh.counters.reinstated++
 	}
+	sh.markDirty(s)
 	return change
 }
 

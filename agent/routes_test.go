@@ -89,9 +89,9 @@ func TestGetRouteStates(t *testing.T) {
 	}
 }
 
-// Row 4: the original asserts when the reset hook turns an unresolved service
+// The original asserts when the reset hook turns an unresolved service
 // NEW and a GetHost arrives.
-func TestResetOfUnresolvedService(t *testing.T) {
+func TestDefect04ResetOfUnresolvedService(t *testing.T) {
 	r := testRoutes(t, 0)
 	wantPick(t, r, key12, time.Hour, noExist, true)
 	if keys := r.reset(); !slices.Equal(keys, []route.Key{key12}) {
@@ -242,9 +242,9 @@ func TestMaxServicesConcurrent(t *testing.T) {
 	}
 }
 
-// Row 27: the original resets counters in the call that reports them. Here all
+// The original resets counters in the call that reports them. Here all
 // that was counted arrives, also of hosts and services that are gone.
-func TestCountsOutliveServices(t *testing.T) {
+func TestDefect27CountsOutliveServices(t *testing.T) {
 	for name, leave := range map[string]func(*routes){
 		"removed":  func(r *routes) { r.update(key12, nil, time.Hour) },
 		"evicted":  func(r *routes) { r.evict() },
@@ -320,9 +320,9 @@ func TestRemind(t *testing.T) {
 	checkInvariants(t, r)
 }
 
-// Row 26: the original starts with access_cnt and idle_ts uninitialised, so
+// The original starts with access_cnt and idle_ts uninitialised, so
 // the first failure can eject a host.
-func TestFirstFailureEjectsNobody(t *testing.T) {
+func TestDefect26FirstFailureEjectsNobody(t *testing.T) {
 	r := testRoutes(t, 0)
 	r.pick(key12, time.Hour)
 	r.update(key12, hostsN(1), time.Hour)
@@ -431,9 +431,9 @@ func TestRoutesHistories(t *testing.T) {
 	})
 }
 
-// Row 3: the original frees a removed host but keeps it in its map. Hosts are
+// The original frees a removed host but keeps it in its map. Hosts are
 // removed and added again here while others pick, report and take reports.
-func TestUpdateUnderLoad(t *testing.T) {
+func TestDefect03UpdateUnderLoad(t *testing.T) {
 	r := testRoutes(t, 0)
 	r.pick(key12, 0)
 	var wg sync.WaitGroup

@@ -17,7 +17,7 @@ type counters struct {
 	picks, overloaded, noHosts uint64 // answers to GetHost by code
 	routes                     uint64 // answers to GetRoute
 	reports                    uint64 // results of calls
-	reportsUnknown             uint64 // of these, for a service that has no hosts here
+	reportsUnknown             uint64 // of these, for a host that is not in the route
 	ejected, reinstated        uint64 // hosts
 	evicted                    uint64 // services forgotten for want of room
 	lostResults                uint64 // results of forgotten services that found no room

@@ -39,12 +39,12 @@ type snapshot struct {
 	// Owned by run.
 	failing bool // the last write failed and was told
 
-	written atomic.Int64  // when the routes on disk were known to be right, Unix seconds; 0: none there
+	written atomic.Int64  // when the routes on disk were known to be right, by clock; longAgo: none there
 	failed  atomic.Uint64 // writes
 }
 
 func newSnapshot(cfg *Config, routes *routes) *snapshot {
-	return &snapshot{
+	s := &snapshot{
 		path:   cfg.Snapshot,
 		routes: routes,
 		clock:  cfg.Clock,
@@ -52,6 +52,8 @@ func newSnapshot(cfg *Config, routes *routes) *snapshot {
 		log:    cfg.Log,
 		wake:   make(chan struct{}, 1),
 	}
+	s.written.Store(int64(longAgo))
+	return s
 }
 
 // changed tells that the routes are no longer those on disk. It may be called
@@ -66,11 +68,11 @@ func (s *snapshot) changed() {
 // age returns how long ago the routes on disk were known to be right; negative
 // if there are none.
 func (s *snapshot) age() time.Duration {
-	at := s.written.Load()
-	if at == 0 {
+	at := time.Duration(s.written.Load())
+	if at == longAgo {
 		return -time.Second
 	}
-	return max(s.wall().Sub(time.Unix(at, 0)), 0)
+	return s.clock() - at
 }
 
 // load fills the map from the file. Without a file it does nothing; with one
@@ -87,9 +89,10 @@ func (s *snapshot) load() {
 		s.log.Warn("snapshot of routes ignored", "file", s.path, "reason", err)
 		return
 	}
-	s.written.Store(loaded.Unix())
+	age := max(s.wall().Sub(loaded), 0) // the clock may have been set back since
+	s.written.Store(int64(s.clock() - age))
 	services, hosts := s.restore(table)
-	s.log.Info("snapshot of routes loaded", "file", s.path, "services", services, "hosts", hosts, "age", s.age().Round(time.Second))
+	s.log.Info("snapshot of routes loaded", "file", s.path, "services", services, "hosts", hosts, "age", age.Round(time.Second))
 }
 
 func readSnapshot(path string) (*route.Table, time.Time, error) {
@@ -166,14 +169,14 @@ func (s *snapshot) writeLast() {
 
 // write writes the file. It tells about the first failure of a row only.
 func (s *snapshot) write() {
-	now := s.wall()
+	now, at := s.wall(), s.clock()
 	table := route.NewTable(uint64(now.Unix()), s.routes.table())
 	err := atomicfile.Write(s.path, func(w io.Writer) error {
 		return route.WriteSnapshot(w, table, now)
 	})
 	if err == nil {
 		s.failing = false
-		s.written.Store(now.Unix())
+		s.written.Store(int64(at))
 		return
 	}
 	s.failed.Add(1)

@@ -11,9 +11,10 @@ import (
 	"lars/route"
 )
 
-// Row 25: an empty answer means that the service has no hosts, and an agent
+// The original keeps nothing on disk: without a dns service it starts blind.
+// Here an empty answer still means that the service has no hosts, but an agent
 // that starts without any dns service answers from its snapshot.
-func TestStartFromSnapshot(t *testing.T) {
+func TestDefect25StartFromSnapshot(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "routes")
 	s := startSystem(t, func(c *Config) { c.Snapshot = file })
 	other := route.Key{Modid: 3, Cmdid: 4}

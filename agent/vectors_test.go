@@ -125,7 +125,7 @@ func compareReport(t *testing.T, got *larspb.ReportStatusRequest, frame []byte) 
 	}
 }
 
-// Row 2, seen from the other side: the C++ dns aborts on a frame without a
+// The C++ dns aborts on a frame without a
 // body, so service 0/0 is pulled with one.
 func TestPullIsNeverEmpty(t *testing.T) {
 	for _, key := range []route.Key{{}, {Modid: 1}, {Cmdid: 1}, {Modid: -1, Cmdid: -1}} {

@@ -38,6 +38,7 @@ const (
 	None       Change = iota // the host is where it was
 	Ejected                  // the host left the rotation
 	Reinstated               // the host came back into the rotation
+	Unknown                  // the balancer does not have the host: nothing was counted
 )
 
 // String returns the change as people read it.
@@ -49,6 +50,8 @@ func (c Change) String() string {
 		return "ejected"
 	case Reinstated:
 		return "reinstated"
+	case Unknown:
+		return "unknown"
 	}
 	return fmt.Sprintf("change %d", uint8(c))
 }
@@ -60,8 +63,8 @@ type Balancer interface {
 	// the verdict is Picked.
 	Pick(now time.Duration) (route.Host, Verdict)
 
-	// Report takes the result of one call. A host that the balancer does not
-	// have is ignored: it may have left while the call ran.
+	// Report takes the result of one call. The result of a host that the
+	// balancer does not have is Unknown: it may have left while the call ran.
 	Report(host route.Host, ok bool, now time.Duration) Change
 
 	// Update makes hosts, in which duplicates are ignored, the hosts of the

@@ -78,7 +78,7 @@ func (c *Classic) refusal() Verdict {
 func (c *Classic) Report(host route.Host, ok bool, now time.Duration) Change {
 	i := c.index.find(c.nodes, host)
 	if i == none {
-		return None
+		return Unknown
 	}
 	c.nodes[i].count(ok)
 	if c.nodes[i].overload {

@@ -37,7 +37,7 @@ func report(c *Classic, h route.Host, ok bool, times int, now time.Duration) {
 
 // Defect 3: the original frees a host that left the route but keeps it in its
 // map, and frees it again at the next update.
-func TestDefect3HostsRemovedAndAddedAgain(t *testing.T) {
+func TestDefect03HostsRemovedAndAddedAgain(t *testing.T) {
 	c := NewClassic(DefaultConfig())
 	present := make(map[route.Host]bool)
 	for round := range 2000 {
@@ -60,7 +60,10 @@ func TestDefect3HostsRemovedAndAddedAgain(t *testing.T) {
 				t.Fatalf("round %d: picked %v, which left", round, h)
 			}
 			// A late result of a host that left, and one of the host picked.
-			c.Report(host(i%12), i%3 == 0, now)
+			late := host(i % 12)
+			if change := c.Report(late, i%3 == 0, now); (change == Unknown) == present[late] {
+				t.Fatalf("round %d: a result of %v, present %v: %v", round, late, present[late], change)
+			}
 			c.Report(h, false, now)
 		}
 		checkInvariants(t, c)
@@ -356,11 +359,11 @@ func TestNewRefuses(t *testing.T) {
 func TestStrings(t *testing.T) {
 	got := []string{
 		Picked.String(), Overloaded.String(), NoHosts.String(), Verdict(9).String(),
-		None.String(), Ejected.String(), Reinstated.String(), Change(9).String(),
+		None.String(), Ejected.String(), Reinstated.String(), Unknown.String(), Change(9).String(),
 	}
 	want := []string{
 		"picked", "overloaded", "no hosts", "verdict 9",
-		"none", "ejected", "reinstated", "change 9",
+		"none", "ejected", "reinstated", "unknown", "change 9",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

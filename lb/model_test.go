@@ -73,7 +73,7 @@ func without(queue []*modelHost, h *modelHost) []*modelHost {
 func (m *model) Report(host route.Host, ok bool, now time.Duration) Change {
 	h := m.find(host)
 	if h == nil {
-		return None
+		return Unknown
 	}
 	h.news = true
 	if ok { // 1
