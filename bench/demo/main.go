@@ -60,16 +60,20 @@ func main() {
 
 // demo runs it all and takes it all down again.
 func demo(ctx context.Context, o options) (err error) {
-	sys, err := newSystem(o.bin)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, sys.stop(err)) }()
+	// The backends come first and go last. They so hold their ports while the
+	// servers choose theirs, and nobody is connected to them any more at their end.
 	farm, err := newFarm()
 	if err != nil {
 		return err
 	}
 	defer farm.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sys, err := newSystem(o.bin, cancel)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sys.stop(err)) }()
 
 	fmt.Printf("starting lars-dns, lars-reporter and lars-agent on an SQLite file in %s\n", sys.dir)
 	if err := sys.start(ctx, farm.first()); err != nil {
@@ -142,9 +146,14 @@ func waitForRoute(ctx context.Context, c *client.Client) error {
 
 var errInterrupted = errors.New("interrupted; everything is taken down")
 
-// interrupted replaces the consequences of a signal by the signal.
+// interrupted replaces the consequences of a signal, or of a server that ended, by
+// their cause.
 func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	var ended *endedError
+	switch {
+	case errors.As(context.Cause(ctx), &ended):
+		return ended
+	case ctx.Err() != nil:
 		return errInterrupted
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -30,6 +31,20 @@ type system struct {
 
 	dns, reporter string // addresses
 	servers       []*server
+	ended         context.CancelCauseFunc // is told of each server that ends
+}
+
+// endedError is what the demo ends with when a server does not live as long as it.
+type endedError struct {
+	name  string
+	cause error // nil: it ended as if it had been told to
+}
+
+func (e *endedError) Error() string {
+	if e.cause == nil {
+		return e.name + " ended by itself"
+	}
+	return fmt.Sprintf("%s ended by itself: %v", e.name, e.cause)
 }
 
 // server is a process that runs until it is stopped.
@@ -40,17 +55,21 @@ type server struct {
 	done chan error // gets the result of the process, once
 }
 
-// newSystem chooses a folder and free ports. The caller stops the system.
-func newSystem(bin string) (*system, error) {
+// newSystem chooses a folder and free ports. The caller stops the system. ended is
+// called with an endedError for each server that ends.
+func newSystem(bin string, ended context.CancelCauseFunc) (*system, error) {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return nil, err
 	}
-	s := &system{bin: bin}
+	s := &system{bin: bin, ended: ended}
 	for _, addr := range []*string{&s.dns, &s.reporter, &s.pages} {
-		if *addr, err = freeTCP(); err != nil {
+		l, err := listenTCP()
+		if err != nil {
 			return nil, err
 		}
+		defer l.Close() // held until all are chosen, so that no two are the same
+		*addr = l.Addr().String()
 	}
 	if s.agent, err = freeUDPRow(3); err != nil {
 		return nil, err
@@ -101,7 +120,11 @@ func (s *system) launch(name string, args []string) error {
 	if err := v.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w; make build makes it", name, err)
 	}
-	go func() { v.done <- v.cmd.Wait() }() // ends with the process; stop waits
+	go func() { // ends with the process; stop waits
+		err := v.cmd.Wait()
+		s.ended(&endedError{name, err}) // tells nobody anything once stop has begun
+		v.done <- err
+	}()
 	s.servers = append(s.servers, v)
 	return nil
 }
@@ -167,20 +190,30 @@ func portOf(addr string) string {
 	return port
 }
 
-func freeTCP() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// Ports are chosen below the range from which the kernel takes ports by itself: a
+// port of that range may go to somebody else before the server binds it.
+const firstPort, lastPort = 10_000, 32_000
+
+func randomPort() string {
+	return fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))
+}
+
+// listenTCP returns a listener on a free port.
+func listenTCP() (l net.Listener, err error) {
+	for range 100 {
+		if l, err = net.Listen("tcp4", randomPort()); err == nil {
+			return l, nil
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return nil, err
 }
 
 // freeUDPRow returns the first of n free ports in a row.
 func freeUDPRow(n int) (string, error) {
 	for range 100 {
-		first, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		first, err := net.ListenPacket("udp4", randomPort())
 		if err != nil {
-			return "", err
+			continue
 		}
 		free := restIsFree(first.LocalAddr().(*net.UDPAddr).Port, n)
 		first.Close()

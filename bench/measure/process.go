@@ -17,6 +17,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -132,14 +133,21 @@ func (p *Process) SyscallsDuring(f func() error) (int64, error) {
 	return strconv.ParseInt(string(m[1]), 10, 64)
 }
 
-// FreePort returns an address of loopback whose TCP port is free.
+// FreePort returns an address of loopback whose TCP port is free. It is below
+// the range from which the kernel takes ports by itself: one of that range may
+// go to somebody else before the server binds it.
 func FreePort() (netip.AddrPort, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return netip.AddrPort{}, err
+	const first, last = 10_000, 32_000
+	var err error
+	for range 100 {
+		var l net.Listener
+		l, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().(*net.TCPAddr).AddrPort(), nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort(), nil
+	return netip.AddrPort{}, err
 }
 
 // Await calls f every few milliseconds until it returns nil, for at most ten

@@ -37,6 +37,7 @@ var alone = []struct {
 	{"the second signal kills", testSecondSignal},
 	{"the demo ends well", testDemo},
 	{"the demo is interrupted", testDemoInterrupted},
+	{"the demo loses a server", testDemoWithoutReporter},
 }
 
 func sqlite(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "lars.db") }
@@ -100,13 +101,13 @@ func testPortInUse(t *testing.T, bin string) {
 }
 
 // wantFailure checks an exit code, and that the only line of errors, which comes
-// after the log, holds a text.
+// after the log, begins with the program's name and holds a text.
 func wantFailure(t *testing.T, r result, code int, text string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(r.errors), "\n")
 	last := lines[len(lines)-1]
-	if r.code != code || !strings.Contains(last, text) || strings.Contains(last, "level=") {
-		t.Errorf("exit code is %d, want %d with %q in the last line:\n%s", r.code, code, text, r.errors)
+	if r.code != code || !strings.HasPrefix(last, r.program+": ") || !strings.Contains(last, text) {
+		t.Errorf("exit code is %d, want %d with %q in the last line, which %s begins:\n%s", r.code, code, text, r.program, r.errors)
 	}
 }
 
@@ -225,15 +226,29 @@ func testUp(t *testing.T, bin string) {
 	if pages == nil {
 		t.Fatalf("lars up does not say where its pages are:\n%s", up.output())
 	}
-	for _, args := range [][]string{{"agent", "services"}, {"agent", "hosts", "1/1"}} {
-		r := execute(t, bin, "lars", environ, append(args, "--pages", pages[1])...)
-		if r.code != 0 || !strings.Contains(r.out, "NEW") {
-			t.Errorf("lars %v exited with %d and printed %q %s", args, r.code, r.out, r.errors)
-		}
+	if r := execute(t, bin, "lars", environ, "agent", "services", "--pages", pages[1]); r.code != 0 || !strings.Contains(r.out, "NEW") {
+		t.Errorf("lars agent services exited with %d and printed %q %s", r.code, r.out, r.errors)
 	}
+	trySuggestions(t, bin, up.output())
 	up.stop(syscall.SIGINT)
 	if !strings.HasSuffix(up.output(), "Lars is down\n") {
 		t.Errorf("lars up ended with %q", up.output())
+	}
+}
+
+// trySuggestions runs the commands that lars up names for another terminal, as one
+// who knows nothing of the environment of lars up.
+func trySuggestions(t *testing.T, bin, output string) {
+	t.Helper()
+	commands := regexp.MustCompile(`(?m)^  lars (.*)$`).FindAllStringSubmatch(output, -1)
+	if len(commands) < 5 {
+		t.Errorf("lars up suggests %d commands, want some more:\n%s", len(commands), output)
+	}
+	for _, c := range commands {
+		args := strings.Fields(strings.ReplaceAll(c[1], "'", ""))
+		if r := execute(t, bin, "lars", cleanEnviron(), args...); r.code != 0 || r.out == "" {
+			t.Errorf("lars %s exited with %d and printed %q %s", c[1], r.code, r.out, r.errors)
+		}
 	}
 }
 

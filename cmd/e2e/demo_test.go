@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,6 +33,24 @@ func testDemoInterrupted(t *testing.T, bin string) {
 		t.Errorf("the demo ended with %v:\n%s", err, p.output())
 	}
 	isEmpty(t, folder)
+}
+
+// testDemoWithoutReporter: a server that does not live ends the demo, with its name.
+func testDemoWithoutReporter(t *testing.T, bin string) {
+	folder, tmp := t.TempDir(), t.TempDir()
+	for _, name := range []string{"lars", "lars-dns", "lars-agent"} {
+		if err := os.Symlink(filepath.Join(bin, name), filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(folder, "lars-reporter"), []byte("#!/bin/sh\nexit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := execute(t, bin, "demo", append(cleanEnviron(), "TMPDIR="+tmp), "-bin", folder)
+	if want := "demo: lars-reporter ended by itself: exit status 3"; r.code != 1 || !strings.Contains(r.errors, want) {
+		t.Errorf("the demo exited with %d, want 1 and %q:\n%s", r.code, want, r.errors)
+	}
+	isEmpty(t, tmp)
 }
 
 func isEmpty(t *testing.T, folder string) {

@@ -117,6 +117,7 @@ func (p *program) output() string {
 
 // result is what a program that ended by itself left behind.
 type result struct {
+	program     string
 	code        int
 	out, errors string
 }
@@ -132,7 +133,7 @@ func execute(t *testing.T, bin, name string, environ []string, args ...string) r
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
 		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
 	}
-	return result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+	return result{name, cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
 // eventually waits until ok returns true.
