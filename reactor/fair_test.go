@@ -14,26 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probes is how often a prober asks beside a load. The Go scheduler alone may
-// take tens of milliseconds for each, with every processor busy.
+// probes is how often a prober asks beside a load, at least. The Go scheduler
+// alone may take tens of milliseconds for each, with every processor busy.
 const probes = 40
 
 // probe makes echoes on a connection of its own, while work goes on beside it
-// on the same loop: the work has to be there before and after.
+// on the same loop: until there were enough, and the work has gone on.
 func probe(t *testing.T, s *Server, work func() int64) {
 	t.Helper()
 	prober := dialPeer(t, s.Addr())
 	eventually(t, "the work has begun", func() bool { return work() > 0 })
 	before := work()
-	for i := range probes {
+	for i := 0; i < probes || work() == before; i++ {
 		prober.send(1, numbered(i))
 		prober.want(2, numbered(i))
 	}
 	after := work()
 	eventually(t, "the work goes on", func() bool { return work() > after })
-	if after == before {
-		t.Error("nothing was done beside the probes")
-	}
 }
 
 // until runs f again and again in a goroutine that stop ends and waits for.

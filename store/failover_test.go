@@ -254,6 +254,29 @@ func TestOneHostThatComesBack(t *testing.T) {
 	}
 }
 
+func TestMySQLErrorsSayTheWayOut(t *testing.T) {
+	number := func(n uint16) error { return hostErrors{&mysql.MySQLError{Number: n, Message: "x"}} }
+	tests := []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"refused", &net.OpError{Op: "dial", Err: errors.New("refused")}, "is the database up there?"},
+		{"hung", context.DeadlineExceeded, "is the database up there?"},
+		{"wrong password", number(1045), "look at user and password"},
+		{"no right to the database", number(1044), "grant it"},
+		{"no right to a table", number(1142), "grant it"},
+		{"read-only", number(1290), "make it writable"},
+		{"no majority", number(1047), "start the others"},
+	}
+	for _, tt := range tests {
+		got := wayOutMySQL(source{}, tt.err)
+		if !strings.HasPrefix(got.Error(), tt.err.Error()+"; ") || !strings.Contains(got.Error(), tt.want) {
+			t.Errorf("%s: got %q, want %q behind it", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestErrorsNameTheHostAndNotThePassword(t *testing.T) {
 	s := testdb.MariaDB(t)
 	closed := unusedAddr(t)

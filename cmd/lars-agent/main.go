@@ -21,7 +21,7 @@ import (
 // version is set by the linker.
 var version string
 
-func main() { process.Main(run) }
+func main() { process.Main("lars-agent", run) }
 
 // settings are what file, environment and flags decide.
 type settings struct {

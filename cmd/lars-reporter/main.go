@@ -23,7 +23,7 @@ import (
 // version is set by the linker.
 var version string
 
-func main() { process.Main(run) }
+func main() { process.Main("lars-reporter", run) }
 
 // settings are what file, environment and flags decide.
 type settings struct {

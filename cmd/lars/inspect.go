@@ -16,6 +16,9 @@ import (
 	"lars/internal/config"
 )
 
+// defaultPages is where the agent's pages are, if nobody says otherwise.
+const defaultPages = "127.0.0.1:8887"
+
 // pages are the HTTP pages of a running agent.
 type pages struct {
 	settings *settings
@@ -25,7 +28,7 @@ type pages struct {
 func newAgent(s *settings) *cobra.Command {
 	p := &pages{settings: s}
 	c := group("agent", "Look inside a running agent", newAgentServices(p), newAgentHosts(p))
-	c.PersistentFlags().StringVar(&p.addr, "pages", "", "`IP:PORT` of the agent's pages (default: [debug] addr, LARS_DEBUG_ADDR, 127.0.0.1:8887)")
+	c.PersistentFlags().StringVar(&p.addr, "pages", "", "`IP:PORT` of the agent's pages (default: [debug] addr, LARS_DEBUG_ADDR, "+defaultPages+")")
 	return c
 }
 
@@ -138,7 +141,7 @@ func (p *pages) where() (string, error) {
 	}
 	var addr string
 	set := config.NewSet("lars")
-	set.String(&addr, "debug", "addr", "127.0.0.1:8887", "address of the agent's pages")
+	set.String(&addr, "debug", "addr", defaultPages, "address of the agent's pages")
 	if err := p.settings.load(set); err != nil {
 		return "", err
 	}
@@ -171,7 +174,7 @@ func (s *settings) printHosts(d agent.ServiceDetail) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	s.printf("route of %s: %s, confirmed %s ago\n", d.Service, d.State, ago(d.AgeSeconds))
+	s.printf("route of %s: %s, %s\n", d.Service, d.State, confirmed(d.AgeSeconds))
 	return nil
 }
 
@@ -181,6 +184,13 @@ func inARow(h agent.HostInfo) string {
 		return plural(int(h.ContinErr), "failure", "failures")
 	}
 	return plural(int(h.ContinSucc), "success", "successes")
+}
+
+func confirmed(seconds float64) string {
+	if seconds < 0 {
+		return "never confirmed"
+	}
+	return "confirmed " + ago(seconds) + " ago"
 }
 
 // ago writes seconds as people say them; negative ones stand for never.

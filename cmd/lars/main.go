@@ -13,7 +13,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"lars/cmd/internal/process"
 )
@@ -21,29 +20,10 @@ import (
 // version is set by the linker.
 var version string
 
-func main() { process.Main(run) }
+func main() { process.Main("lars", run) }
 
 func run(ctx context.Context, env process.Env) error {
 	root := newRoot(env)
-	root.SetArgs(doubleDashes(env.Args))
-	if err := root.ExecuteContext(ctx); err != nil {
-		return fmt.Errorf("lars: %w", err)
-	}
-	return nil
-}
-
-// doubleDashes lets long flags be written with one dash too, -config FILE, as the
-// servers take them. A number keeps its dash, and so does all behind a "--".
-func doubleDashes(args []string) []string {
-	out := make([]string, len(args))
-	copy(out, args)
-	for i, a := range out {
-		if a == "--" {
-			break
-		}
-		if len(a) > 2 && a[0] == '-' && 'a' <= a[1] && a[1] <= 'z' {
-			out[i] = "-" + a
-		}
-	}
-	return out
+	root.SetArgs(arrange(root, env.Args))
+	return root.ExecuteContext(ctx)
 }

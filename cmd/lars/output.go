@@ -22,8 +22,7 @@ func (s *settings) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// table prints columns that line up. Numbers are given as numbers and stand at
-// the right of their column by being padded to the width of its name.
+// table prints columns that line up.
 type table struct {
 	w *tabwriter.Writer
 }

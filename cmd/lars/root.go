@@ -22,9 +22,11 @@ This is the command for those who operate it. A service is named by its two ids,
 1/2 or 1 2. Flags may be written with one dash or two.`,
 		Args:          noSuchCommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		Version:       versionText(),
 		SilenceErrors: true, // main prints the error, once
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("lars {{.Version}}\n")
 	s.bind(root)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)

@@ -67,21 +67,18 @@ func newEdit(s *settings, action route.Action, use, short, long string) *cobra.C
 }
 
 func (s *settings) edit(ctx context.Context, change route.Change, asJSON bool) error {
-	db, err := s.openStore(store.Options{})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	result, err := admin.New(db).Edit(ctx, route.Edit{Who: who(), Changes: []route.Change{change}})
-	committed := time.Now()
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return s.printJSON(editedJSON(result, committed))
-	}
-	s.printEdit(change, result)
-	return nil
+	return s.withStore(func(db *store.DB) error {
+		result, err := admin.New(db).Edit(ctx, route.Edit{Who: who(), Changes: []route.Change{change}})
+		committed := time.Now()
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return s.printJSON(editedJSON(result, committed))
+		}
+		s.printEdit(change, result)
+		return nil
+	})
 }
 
 // who names the person at the terminal, for the audit.
@@ -147,32 +144,42 @@ func newRouteList(s *settings) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		db, err := s.openStore(store.Options{})
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		routes := admin.New(db)
-		if asJSON {
-			return s.listJSON(c.Context(), routes, filter)
-		}
-		return s.listText(c.Context(), routes, filter)
+		return s.withStore(func(db *store.DB) error {
+			routes := admin.New(db)
+			if asJSON {
+				return s.listJSON(c.Context(), routes, filter)
+			}
+			return s.listText(c.Context(), routes, filter)
+		})
 	}
 	return jsonFlag(c, &asJSON)
 }
 
 func (s *settings) listText(ctx context.Context, routes *admin.Routes, filter *route.Key) error {
-	t := s.newTable("SERVICE", "HOST")
+	t, rows := s.newTable("SERVICE", "HOST"), 0
 	err := routes.List(ctx, filter, func(v route.Service) error {
 		for _, h := range v.Hosts {
 			t.row(v.Key, h)
 		}
+		rows += len(v.Hosts)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	if rows == 0 {
+		fmt.Fprintln(s.env.Stderr, "there are no routes; add some: lars route add "+exampleOf(filter)+" IP:PORT")
+		return nil
+	}
 	return t.flush()
+}
+
+// exampleOf returns the service that was asked for, or one to show the form.
+func exampleOf(filter *route.Key) string {
+	if filter == nil {
+		return "1/2"
+	}
+	return filter.String()
 }
 
 func (s *settings) listJSON(ctx context.Context, routes *admin.Routes, filter *route.Key) error {

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,9 +24,10 @@ func takeService(c *cobra.Command, args []string) (route.Key, []string, error) {
 	return key, rest, nil
 }
 
+// isNumber tells an id of any size: that one is too large, ParseKey says.
 func isNumber(s string) bool {
-	_, err := strconv.ParseInt(s, 10, 64)
-	return err == nil
+	digits := strings.TrimPrefix(s, "-")
+	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
 // onlyService takes a service that is all there may be.

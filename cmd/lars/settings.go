@@ -52,6 +52,16 @@ func (s *settings) openStore(options store.Options) (*store.DB, error) {
 	return tables.Open(where, options)
 }
 
+// withStore calls f with the database.
+func (s *settings) withStore(f func(*store.DB) error) error {
+	db, err := s.openStore(store.Options{})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return f(db)
+}
+
 // openClient returns a client of the agent that flags, environment and file name.
 // The caller closes it.
 func (s *settings) openClient(c *cobra.Command) (*client.Client, error) {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,18 +43,21 @@ each calling machine sees it, the calls of the last window and whether it is eje
 		if limit < 1 || limit > 10_000 {
 			return usage(c, "--limit %d: want 1..10000", limit)
 		}
-		db, err := s.openStore(store.Options{})
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		rows, err := db.Status(c.Context(), filter, limit)
-		if err != nil {
-			return err
-		}
-		return s.printStatus(statusRows(rows), asJSON)
+		return s.withStore(func(db *store.DB) error {
+			rows, err := db.Status(c.Context(), filter, limit)
+			if err != nil {
+				return err
+			}
+			slices.SortStableFunc(rows, newestFirst)
+			return s.printStatus(statusRows(rows), asJSON)
+		})
 	}
 	return jsonFlag(c, &asJSON)
+}
+
+// newestFirst puts the hosts of one report next to each other.
+func newestFirst(a, b route.CallStatus) int {
+	return cmp.Or(cmp.Compare(b.Time, a.Time), a.Key.Compare(b.Key), a.Host.Compare(b.Host), cmp.Compare(a.Caller, b.Caller))
 }
 
 func statusRows(from []route.CallStatus) []statusRow {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"syscall"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"lars/agent"
 	"lars/client"
 	"lars/cmd/internal/process"
+	"lars/cmd/internal/tables"
 	"lars/dns"
 	"lars/internal/config"
 	"lars/internal/debug"
@@ -107,7 +109,7 @@ func (w *whole) run(c *cobra.Command) error {
 func (w *whole) configure(c *cobra.Command) error {
 	set := config.NewSet("lars up")
 	w.agentCfg = agent.Bind(set)
-	w.pages = debug.Bind(set, "127.0.0.1:8887")
+	w.pages = debug.Bind(set, defaultPages)
 	logging := config.BindLog(set)
 	if err := w.settings.load(set); err != nil {
 		return err
@@ -148,14 +150,14 @@ func (w *whole) construct() (err error) {
 		return err
 	}
 	if err := w.dns.Listen(); err != nil {
-		return err
+		return because(err, syscall.EADDRINUSE, "here it is --dns-port; does Lars run already?")
 	}
 	w.reporter, err = reporter.New(reporter.Config{Reactor: reactorConfig(w.repPort), Sink: w.db, Log: w.log})
 	if err != nil {
 		return err
 	}
 	if err := w.reporter.Listen(); err != nil {
-		return err
+		return because(err, syscall.EADDRINUSE, "here it is --reporter-port; does Lars run already?")
 	}
 	return w.constructAgent()
 }
@@ -206,19 +208,39 @@ func (w *whole) greet() {
 		s.printf("  pages     http://%s/\n", pages)
 	}
 	s.printf("\nTry in another terminal:\n\n")
-	ask, store := w.flags()
+	ask, store := w.askFlag(), w.storeFlag()
 	s.printf("  lars gethost 1/1%s\n  lars simulator 1/1%s\n", ask, ask)
 	s.printf("  lars route add 1/1 127.0.0.1:7005%s\n  lars getroute 1/1%s\n  lars status 1/1%s\n", store, ask, store)
-	s.printf("  lars agent hosts 1/1\n\n")
+	if w.inside.Addr().IsValid() {
+		s.printf("  lars agent hosts 1/1%s\n", w.pagesFlag())
+	}
+	s.printf("\n")
 }
 
-// flags returns what commands need to find this agent and this database.
-func (w *whole) flags() (ask, store string) {
+// askFlag, storeFlag and pagesFlag return what a command in another terminal needs
+// to find this agent, this database and these pages: nothing, if they are where it
+// looks by itself.
+func (w *whole) askFlag() string {
 	if addr := w.agent.Addr().String(); addr != client.DefaultAgent {
-		ask = " --agent " + addr
+		return " --agent " + addr
 	}
-	if w.settings.dsn != "" {
-		store = " --dsn '" + w.db.String() + "'"
+	return ""
+}
+
+func (w *whole) storeFlag() string {
+	if tables.IsDefault(w.db) {
+		return ""
 	}
-	return ask, store
+	dsn := w.db.String()
+	if rest, ok := strings.CutPrefix(dsn, "mysql://"); ok { // the password is not shown
+		dsn = "mysql://" + strings.Replace(rest, "@", ":PASSWORD@", 1)
+	}
+	return " --dsn '" + dsn + "'"
+}
+
+func (w *whole) pagesFlag() string {
+	if addr := w.inside.Addr().String(); addr != defaultPages {
+		return " --pages " + addr
+	}
+	return ""
 }

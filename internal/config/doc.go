@@ -7,7 +7,7 @@
 //	set.Alias("repoter", "reporter") // a file may write [repoter]
 //	err := config.Parse(set, os.Args[1:], os.Environ(), os.Stdout)
 //	if err != nil {
-//		config.Fail(os.Stderr, err) // what to print, if anything
+//		config.Fail(os.Stderr, set.Name(), err) // what to print, if anything
 //		os.Exit(config.ExitCode(err))
 //	}
 //

@@ -55,7 +55,7 @@ func (s *Set) flagSet(src *Sources) (fs *flag.FlagSet, version *bool) {
 }
 
 func (s *Set) usageError(text string) error {
-	return &loadError{fmt.Sprintf("%s: %s; %s -h lists the flags", s.name, text, s.name), true}
+	return &loadError{fmt.Sprintf("%s; %s -h lists the flags", text, s.name), true}
 }
 
 func (s *Set) version() string {
@@ -92,10 +92,14 @@ func (k Key) helpLine() string {
 	return fmt.Sprintf("%s; %s (default %s)", k.Doc, k.Want, def)
 }
 
-// Fail prints an error of Parse to w, and nothing for ErrHelp and ErrVersion.
-func Fail(w io.Writer, err error) {
-	if ExitCode(err) != 0 {
-		fmt.Fprintln(w, err)
+// Fail prints an error to w, the program's name before each of its lines, and
+// nothing for ErrHelp and ErrVersion.
+func Fail(w io.Writer, program string, err error) {
+	if ExitCode(err) == 0 {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "%s: %s\n", program, strings.TrimSuffix(line, "\n"))
 	}
 }
 

@@ -41,9 +41,9 @@ func TestParse(t *testing.T) {
 
 func TestParseUsageErrors(t *testing.T) {
 	for _, c := range []struct{ name, args, want string }{
-		{"unknown flag", "-reactor.prot 1", "lars-test: flag provided but not defined: -reactor.prot; lars-test -h lists the flags"},
-		{"no value", "-reactor.port", "lars-test: flag needs an argument: -reactor.port; lars-test -h lists the flags"},
-		{"argument", "start", `lars-test: unexpected argument "start", want flags only; lars-test -h lists the flags`},
+		{"unknown flag", "-reactor.prot 1", "flag provided but not defined: -reactor.prot; lars-test -h lists the flags"},
+		{"no value", "-reactor.port", "flag needs an argument: -reactor.port; lars-test -h lists the flags"},
+		{"argument", "start", `unexpected argument "start", want flags only; lars-test -h lists the flags`},
 		{"bad value", "-reactor.port x", `-reactor.port: got "x", want an integer 1..65535`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -53,11 +53,27 @@ func TestParseUsageErrors(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 			var out strings.Builder
-			config.Fail(&out, err)
-			if config.ExitCode(err) != 2 || out.String() != c.want+"\n" {
+			config.Fail(&out, "lars-test", err)
+			if config.ExitCode(err) != 2 || out.String() != "lars-test: "+c.want+"\n" {
 				t.Errorf("exit code %d with %q, want 2 and the error", config.ExitCode(err), out.String())
 			}
 		})
+	}
+}
+
+func TestFailNamesTheProgramInEachLine(t *testing.T) {
+	set, _ := smallSet()
+	err := config.Parse(set, []string{"-reactor.port", "x"}, []string{"LARS_LOADBALANCE_ERR_RATE=y"}, new(strings.Builder))
+	var out strings.Builder
+	config.Fail(&out, "lars-test", err)
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("got %q, want two lines", out.String())
+	}
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "lars-test: ") {
+			t.Errorf("line %q does not begin with the program's name", line)
+		}
 	}
 }
 
@@ -79,7 +95,7 @@ func TestHelpShowsEveryKey(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	var quiet strings.Builder
-	config.Fail(&quiet, err)
+	config.Fail(&quiet, "lars-test", err)
 	if quiet.Len() > 0 {
 		t.Errorf("Fail printed %q for -h", quiet.String())
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,7 +40,8 @@ var (
 	errNoForm  = errors.New("not understood, want [section], key = value, or a comment after ';'")
 )
 
-// readText returns the text of a file of at most maxFile bytes.
+// readText returns the text of a file of at most maxFile bytes. It takes any
+// encoding, as comments of the original's files have several.
 func readText(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -53,7 +55,16 @@ func readText(path string) (string, error) {
 	if len(text) > maxFile {
 		return "", fmt.Errorf("read %s: more than %d bytes, not a configuration file", path, maxFile)
 	}
+	if bytes.ContainsFunc(text, noText) {
+		return "", fmt.Errorf("read %s: control characters in it, not a configuration file", path)
+	}
 	return strings.TrimPrefix(string(text), "\uFEFF"), nil
+}
+
+// noText tells the control characters that no text holds. Errors quote names from
+// the file, and these would reach the terminal.
+func noText(r rune) bool {
+	return r < ' ' && (r < '\t' || '\r' < r) || r == 0x7f
 }
 
 // scan calls each for every line that says something. An error is about the

@@ -23,7 +23,8 @@ type Sources struct {
 	Partial bool
 
 	// Environ is the environment, as os.Environ returns it. Variables of other
-	// programs are ignored, also those that begin with LARS_.
+	// programs are ignored, also those that begin with LARS_. An empty variable
+	// counts as none: that is how scripts and container files leave one out.
 	Environ []string
 
 	// Flags holds values by Key.Flag.
@@ -37,7 +38,7 @@ func (s *Set) Load(src Sources) error {
 	var found findings
 	if src.File != "" {
 		if err := s.loadFile(src.File, src.Partial, &found); err != nil {
-			return fmt.Errorf("%s: read the file of -config: %w", s.name, err)
+			return fmt.Errorf("read the file of -config: %w", err)
 		}
 	}
 	s.loadEnviron(src.Environ, &found)
@@ -116,7 +117,7 @@ func (l *fileLoad) note(ln line, format string, args ...any) {
 func (s *Set) loadEnviron(environ []string, found *findings) {
 	for _, pair := range environ {
 		name, text, _ := strings.Cut(pair, "=")
-		if e := s.byEnv[name]; e != nil {
+		if e := s.byEnv[name]; e != nil && text != "" {
 			e.give(text, name, found)
 		}
 	}

@@ -146,6 +146,8 @@ func TestLaterSourceWins(t *testing.T) {
 		{"default", config.Sources{}, 7778, false},
 		{"file", config.Sources{File: write(t, file)}, 1, true},
 		{"environment", config.Sources{File: write(t, file), Environ: environ}, 2, true},
+		{"empty variable", config.Sources{File: write(t, file), Environ: []string{"LARS_REACTOR_PORT="}}, 1, true},
+		{"empty variable alone", config.Sources{Environ: []string{"LARS_REACTOR_PORT="}}, 7778, false},
 		{"flag", config.Sources{File: write(t, file), Environ: environ, Flags: flags}, 3, true},
 		{"the default itself", config.Sources{Environ: []string{"LARS_REACTOR_PORT=7778"}}, 7778, true},
 	} {
@@ -195,6 +197,7 @@ func TestUnreadableFile(t *testing.T) {
 		{"missing", filepath.Join(t.TempDir(), "none.conf"), "no such file"},
 		{"a folder", t.TempDir(), "is a directory"},
 		{"too large", large, "not a configuration file"},
+		{"not a text", write(t, "[reactor]\n\x1b[2J = 1"), "not a configuration file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			set, _ := smallSet()

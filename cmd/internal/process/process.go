@@ -1,7 +1,7 @@
 // Package process is the life of a server of Lars as a process of the operating
 // system: its signals, the order of its start and end, its exit code.
 //
-//	func main() { process.Main(run) }
+//	func main() { process.Main("lars-dns", run) }
 //
 //	func run(ctx context.Context, env process.Env) error {
 //		... // parse, construct, wire
@@ -14,6 +14,8 @@ package process
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -30,14 +32,23 @@ type Env struct {
 }
 
 // Main calls run with a context that ends at the first SIGTERM or SIGINT, prints
-// its error in one line on standard error, and exits: 0 for none, 1, or 2 when
-// the command line was wrong. A second signal kills the process at once.
-func Main(run func(context.Context, Env) error) {
+// its error in one line on standard error, behind the program's name, and exits: 0
+// for none, 1, or 2 when the command line was wrong. A second signal kills the
+// process at once.
+func Main(program string, run func(context.Context, Env) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop) // the next signal finds no handler, and so kills
 	err := run(ctx, Env{os.Args[1:], os.Environ(), os.Stdout, os.Stderr})
-	config.Fail(os.Stderr, err)
+	config.Fail(os.Stderr, program, interrupted(ctx, err))
 	os.Exit(config.ExitCode(err))
+}
+
+// interrupted says what "context canceled" is to the one who pressed ^C.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return fmt.Errorf("interrupted: %w", err)
+	}
+	return err
 }
 
 // Unit is a part of a process that serves until its context is done.

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -51,6 +52,33 @@ func (f *fake) Serve(ctx context.Context) error {
 	<-ctx.Done()
 	f.diary.add("end " + f.name)
 	return nil
+}
+
+func TestInterrupted(t *testing.T) {
+	running := t.Context()
+	stopped, stop := context.WithCancel(running)
+	stop()
+	canceled, broken := fmt.Errorf("edit: %w", context.Canceled), errors.New("broken")
+	cases := []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want string
+	}{
+		{"by a signal", stopped, canceled, "interrupted: edit: context canceled"},
+		{"broken before the signal", stopped, broken, "broken"},
+		{"canceled without a signal", running, canceled, "edit: context canceled"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := interrupted(c.ctx, c.err); got.Error() != c.want || !errors.Is(got, c.err) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	if got := interrupted(stopped, nil); got != nil {
+		t.Errorf("got %v for no error", got)
+	}
 }
 
 func TestRunStopsTheLastUnitFirst(t *testing.T) {

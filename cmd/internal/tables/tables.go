@@ -36,9 +36,18 @@ func Open(c *config.StoreConfig, options store.Options) (*store.DB, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return nil, fmt.Errorf("make the folder of the database: %w; or name another with LARS_STORE_DSN", err)
+		}
 		dsn = "sqlite:" + file
 	}
 	return store.Open(dsn, options)
+}
+
+// IsDefault reports whether Open returns this database when none is named.
+func IsDefault(db *store.DB) bool {
+	file, err := defaultFile()
+	return err == nil && db.String() == "sqlite:"+file
 }
 
 // named returns the DSN that the configuration names, or "".
@@ -54,11 +63,7 @@ func defaultFile() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	folder = filepath.Join(folder, "lars")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", fmt.Errorf("make the folder of the database: %w; or name another with LARS_STORE_DSN", err)
-	}
-	return filepath.Join(folder, "lars.db"), nil
+	return filepath.Join(folder, "lars", "lars.db"), nil
 }
 
 func dataFolder() (string, error) {
@@ -80,14 +85,14 @@ func dataFolder() (string, error) {
 const checkTime = 3 * time.Second
 
 // Check returns store.ErrNoSchema, with the command that makes the tables, when
-// they are missing: waiting does not mend that. A database that does not answer
-// costs a warning, since it may come back.
+// they are missing: waiting does not mend that. A database that cannot be
+// asked costs a warning, since that may pass.
 func Check(ctx context.Context, db *store.DB, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	err := db.CheckSchema(ctx)
 	if err != nil && !errors.Is(err, store.ErrNoSchema) {
-		log.Warn("the database does not answer, going on without it", "error", err)
+		log.Warn("the database is of no use yet, going on without it", "error", err)
 		return nil
 	}
 	return err

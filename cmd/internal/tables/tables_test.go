@@ -44,6 +44,9 @@ func TestOpenChoosesTheDatabase(t *testing.T) {
 			if got := db.String(); got != c.want {
 				t.Errorf("database is %s, want %s", got, c.want)
 			}
+			if got := IsDefault(db); got != (c.env == nil) {
+				t.Errorf("IsDefault is %v", got)
+			}
 		})
 	}
 }

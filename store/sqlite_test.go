@@ -1,0 +1,75 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lars/route"
+)
+
+// SQLite itself says "unable to open database file" of all of these.
+func TestUnusableFileSaysWhy(t *testing.T) {
+	folder := t.TempDir()
+	text := filepath.Join(folder, "notes.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("no database\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nowhere := filepath.Join(folder, "none", "lars.db")
+	tests := []struct {
+		name, path       string
+		version, migrate string // what the errors of these have to hold
+	}{
+		{"a folder", folder, "open " + folder + ": is a directory; name a file", "is a directory"},
+		{"another kind of file", text, text + " is no SQLite database", text + " is no SQLite database"},
+		{"no folder", nowhere, "there is no file " + nowhere, "no such file or directory; make its folder first"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			db, err := Open("sqlite:"+tt.path, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if _, err := db.Version(t.Context()); err == nil || !strings.Contains(err.Error(), tt.version) {
+				t.Errorf("Version: got %v, want %q", err, tt.version)
+			}
+			if err := db.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), tt.migrate) {
+				t.Errorf("Migrate: got %v, want %q", err, tt.migrate)
+			}
+		})
+	}
+}
+
+// Somebody removes the database of a running server, or restores another.
+func TestAnotherFileInItsPlaceIsNoticed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lars.db")
+	e := &env{T: t, dsn: "sqlite:" + path, clock: &clock{now: 1_700_000_000}, bad: new(badRows)}
+	db := e.migrated()
+	e.edit(db, add(key(1, 1), host(1)))
+
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.Version(t.Context()); !errors.Is(err, ErrNoSchema) {
+		t.Errorf("without the file: got %v, want %v", err, ErrNoSchema)
+	}
+
+	other := e.migrated()
+	e.edit(other, add(key(2, 2), host(2)))
+	table := e.load(db)
+	if got := table.Hosts(key(1, 1)); len(got) > 0 {
+		t.Errorf("the hosts %v of the removed file are still there", got)
+	}
+	if got := table.Hosts(key(2, 2)); len(got) != 1 || got[0] != host(2) {
+		t.Errorf("got %v from the new file, want %v", got, host(2))
+	}
+	e.edit(db, route.Change{Action: route.Remove, Key: key(2, 2)})
+	if got := e.load(other).Hosts(key(2, 2)); len(got) > 0 {
+		t.Errorf("the edit went elsewhere: %v", got)
+	}
+}
