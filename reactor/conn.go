@@ -139,6 +139,7 @@ type Conn struct {
 	inStart    int    // in[inStart:] is still to be parsed
 	writing    []byte // output on its way to the kernel
 	written    int    // writing[:written] is gone
+	outHint    int    // length of the last output, bounded: the next may be like it
 	replied    int    // bytes in writing that pending does not count yet
 	inBatch    bool   // input is being dispatched: a flush follows
 	frameEnd   int    // end in writing of the frame at written, for SingleFrameWrites

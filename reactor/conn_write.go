@@ -10,6 +10,9 @@ const (
 	writeCost   = 4 << 10
 )
 
+// maxOutHint bounds what a connection borrows for output in one go, in bytes.
+const maxOutHint = 64 << 10
+
 // Send sends a message. The frame is appended to the output, which is written
 // when the present batch of input is done, or soon when the call comes from
 // elsewhere. It never blocks; the body may be reused when it returns. It
@@ -87,6 +90,9 @@ func (c *Conn) Reply(id int32, body []byte) error {
 
 // makeOutputRoom gives writing room for n more bytes than it has.
 func (c *Conn) makeOutputRoom(n int) error {
+	if c.writing == nil {
+		n = max(n, c.outHint)
+	}
 	if c.written > len(c.writing)/2 {
 		c.writing = c.writing[:copy(c.writing, c.writing[c.written:])]
 		c.frameEnd -= c.written
@@ -146,6 +152,9 @@ func (c *Conn) nextOutput() bool {
 		return true
 	}
 	c.written, c.frameEnd = 0, 0
+	if len(c.writing) > 0 {
+		c.outHint = min(len(c.writing), maxOutHint)
+	}
 	if !c.hasOut.Load() {
 		c.end.cfg.Buffers.put(c.writing)
 		c.writing = nil
