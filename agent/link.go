@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -29,7 +31,11 @@ func (l *link) up(conn *reactor.Conn) {
 
 func (l *link) down(conn *reactor.Conn, reason error) {
 	l.connected.Store(false)
-	l.log.Warn("connection to "+l.what+" ended", "addr", conn.RemoteAddr(), "reason", reason)
+	level := slog.LevelWarn
+	if errors.Is(reason, reactor.ErrClosed) {
+		level = slog.LevelInfo // the agent ended it, and said so where that is news
+	}
+	l.log.Log(context.Background(), level, "connection to "+l.what+" ended", "addr", conn.RemoteAddr(), "reason", reason)
 }
 
 func (l *link) failed(addr netip.AddrPort, err error) {
