@@ -68,6 +68,7 @@ fresh: # the generated messages are what the generator makes; tests look after t
 check: build lint fresh ## all that CI asks for
 	GOOS=darwin $(GO) build ./client
 	GOOS=windows $(GO) build ./client
+	$(GO) test -run DoNotAllocate ./client # skipped under the race detector, whose pools forget
 	@$(MAKE) --no-print-directory race
 
 clean: ## remove bin/ and what tests and profiles left
