@@ -70,7 +70,7 @@ func (a *acceptor) start() {
 	if a.closed {
 		return
 	}
-	if err := a.loop.register(a.fd, a, &a.index); err != nil {
+	if err := a.loop.register(a.fd, inputEdge, a, &a.index); err != nil {
 		a.loop.log.Error("reactor: the listener cannot be watched", "addr", a.server.Addr(), "error", err)
 		a.server.Close()
 		return

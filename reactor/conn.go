@@ -175,7 +175,7 @@ func (c *Conn) start(index int32) {
 	c.loop.stats.opened.add(1)
 	c.index = index
 	if index < 0 {
-		if err := c.loop.register(c.fd, c, &c.index); err != nil {
+		if err := c.loop.register(c.fd, streamEdge, c, &c.index); err != nil {
 			c.loop.stats.closed.add(1)
 			closeFD(c.fd)
 			c.state = stateClosed

@@ -32,7 +32,7 @@ func startDial(l *Loop, addr netip.AddrPort, timeout time.Duration, done func(*d
 		return nil, os.NewSyscallError("connect", err)
 	}
 	d := &dial{loop: l, addr: addr, fd: fd, done: done}
-	if err := l.register(fd, d, &d.index); err != nil {
+	if err := l.register(fd, streamEdge, d, &d.index); err != nil {
 		closeFD(fd)
 		return nil, err
 	}

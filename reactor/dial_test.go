@@ -123,7 +123,7 @@ func TestSelfConnectIsFound(t *testing.T) {
 	onLoop(t, l, func() {
 		d := &dial{loop: l, addr: self, fd: fd, done: func(_ *dial, _ uint32, err error) { outcome <- err }}
 		d.late = l.After(time.Hour, func() {})
-		if err := l.register(fd, d, &d.index); err != nil {
+		if err := l.register(fd, streamEdge, d, &d.index); err != nil {
 			t.Error(err)
 		}
 	})

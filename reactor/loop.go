@@ -22,9 +22,14 @@ const (
 	maxEvents = 256
 )
 
-// edge is what every descriptor is registered for, once: edge-triggered, so
-// no epoll_ctl is needed from then on.
-const edge = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
+// What a descriptor is registered for, once: edge-triggered, so no epoll_ctl is
+// needed from then on. Output is asked for by streams alone: a socket for
+// datagrams has an edge of output for each one that has left, and would wake the
+// loop for nothing.
+const (
+	inputEdge  = unix.EPOLLIN | unix.EPOLLET&0xffffffff
+	streamEdge = inputEdge | unix.EPOLLOUT | unix.EPOLLRDHUP
+)
 
 // pollable is what sits behind a descriptor.
 type pollable interface {
@@ -166,7 +171,7 @@ func (l *Loop) open() error {
 		return fmt.Errorf("reactor: %w", os.NewSyscallError("eventfd", err))
 	}
 	l.readBuf = make([]byte, readBufferSize)
-	return l.register(l.wakefd, eventfd{}, new(int32))
+	return l.register(l.wakefd, inputEdge, eventfd{}, new(int32))
 }
 
 // turns runs the loop: wait, events, leftovers, tasks, timers.
@@ -273,15 +278,16 @@ func (l *Loop) reportPanic(what string, p any) {
 	l.log.Error("reactor: panic", "in", what, "panic", p, "stack", string(debug.Stack()))
 }
 
-// register adds a descriptor and stores its place in the table in *index.
-func (l *Loop) register(fd int, p pollable, index *int32) error {
+// register adds a descriptor for some events and stores its place in the table
+// in *index.
+func (l *Loop) register(fd int, events uint32, p pollable, index *int32) error {
 	i := int32(len(l.slots))
 	if n := len(l.free); n > 0 {
 		i, l.free = l.free[n-1], l.free[:n-1]
 	} else {
 		l.slots = append(l.slots, slot{})
 	}
-	ev := unix.EpollEvent{Events: edge, Fd: i, Pad: int32(l.slots[i].generation)}
+	ev := unix.EpollEvent{Events: events, Fd: i, Pad: int32(l.slots[i].generation)}
 	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		l.free = append(l.free, i)
 		return os.NewSyscallError("epoll_ctl", err)

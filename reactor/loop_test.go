@@ -142,7 +142,7 @@ func TestDefect13StaleEventHitsNobody(t *testing.T) {
 	defer l.shut()
 	old, peer := socketpair(t, unix.SOCK_STREAM)
 	first, second := &counted{}, &counted{}
-	if err := l.register(old, first, &first.index); err != nil {
+	if err := l.register(old, streamEdge, first, &first.index); err != nil {
 		t.Fatal(err)
 	}
 	stale := unix.EpollEvent{Events: unix.EPOLLIN, Fd: first.index, Pad: int32(l.slots[first.index].generation)}
@@ -151,7 +151,7 @@ func TestDefect13StaleEventHitsNobody(t *testing.T) {
 	closeFD(old)
 	l.deliver(&stale) // nobody has the slot
 
-	if err := l.register(peer, second, &second.index); err != nil {
+	if err := l.register(peer, streamEdge, second, &second.index); err != nil {
 		t.Fatal(err)
 	}
 	if second.index != first.index {

@@ -346,3 +346,21 @@ func TestUDPConfigIsChecked(t *testing.T) {
 		})
 	}
 }
+
+// The kernel makes an edge of output for each datagram that has left. It is
+// nothing to wake up for.
+func TestUDPWakesForInputAlone(t *testing.T) {
+	const n = 50
+	s := serveUDP(t, UDPConfig{})
+	p := newUDPPeer(t, s.Addr())
+	onLoop(t, s.Loop(), func() {})
+	before := s.Loop().Stats().Wakeups
+	for i := range n {
+		p.send(frame(1, numbered(i)))
+		p.want(2, numbered(i))
+	}
+	onLoop(t, s.Loop(), func() {})
+	if woken := s.Loop().Stats().Wakeups - before; woken > n+n/2 { // onLoop takes one or two
+		t.Errorf("%d datagrams woke the loop %d times", n, woken)
+	}
+}

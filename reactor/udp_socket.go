@@ -67,9 +67,10 @@ func (s *udpSocket) start(n int) error {
 	s.names = make([]unix.RawSockaddrInet6, n)
 	for i := range s.names {
 		s.rx.msgs[i].hdr.Name = (*byte)(unsafe.Pointer(&s.names[i]))
+		s.rx.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 	}
 	s.packet.socket = s
-	if err := s.loop.register(s.fd, s, &s.index); err != nil {
+	if err := s.loop.register(s.fd, inputEdge, s, &s.index); err != nil {
 		return err
 	}
 	s.live = true
@@ -108,9 +109,6 @@ func (s *udpSocket) run() {
 // mean that the next one is a new edge.
 func (s *udpSocket) receive() {
 	for range batchBudget {
-		for i := range s.rx.msgs {
-			s.rx.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
-		}
 		n, err := s.rx.receive(s.fd)
 		if err == unix.EAGAIN {
 			return
@@ -121,6 +119,9 @@ func (s *udpSocket) receive() {
 			i = s.handle(i, n)
 		}
 		s.flush()
+		for i := range n { // the kernel wrote the length of the name there
+			s.rx.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+		}
 		if err == nil && n < len(s.rx.msgs) {
 			return
 		}
