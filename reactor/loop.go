@@ -20,6 +20,14 @@ const (
 
 	// maxEvents is the number of events that one wait takes at most.
 	maxEvents = 256
+
+	// yieldEvery is how long after the last time a loop lets the Go scheduler have
+	// its processor, at the end of a turn. To the scheduler, a goroutine that it
+	// has not run anew for 10 ms is a hog (forcePreemptNS in runtime/proc.go): it
+	// takes the processor away in each system call and looks for the next one to
+	// take each 20 us, which costs a loop with little to do a quarter of its CPU
+	// time or more. Half of the 10 ms, since a turn may come as much later.
+	yieldEvery = 5 * time.Millisecond
 )
 
 // What a descriptor is registered for, once: edge-triggered, so no epoll_ctl is
@@ -68,6 +76,7 @@ type Loop struct {
 	// Owned by the loop goroutine.
 	epfd     int
 	now      time.Duration // clock at the last wake-up
+	yielded  time.Duration // now at the last yield
 	slots    []slot
 	free     []int32
 	timers   timerHeap
@@ -191,8 +200,17 @@ func (l *Loop) turns() error {
 		l.runReady()
 		l.runTasks()
 		l.runTimers()
+		l.yield()
 	}
 	return nil
+}
+
+// yield lets other goroutines run, if it is time.
+func (l *Loop) yield() {
+	if l.now-l.yielded >= yieldEvery {
+		l.yielded = l.now
+		runtime.Gosched()
+	}
 }
 
 // prepareWait returns the timeout of the next wait in milliseconds. Whoever
