@@ -77,6 +77,9 @@ func (a *Agent) Addr() netip.AddrPort {
 // Addrs returns the three UDP addresses that Listen bound, none before.
 func (a *Agent) Addrs() []netip.AddrPort { return a.ports.addrs() }
 
+// Loops returns how many event loops Serve runs: one for each port and each link.
+func (a *Agent) Loops() int { return Ports + 2 }
+
 // Metrics returns what the agent counts. The names begin with lars_agent_.
 func (a *Agent) Metrics() *metrics.Set { return a.metrics }
 

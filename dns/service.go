@@ -112,6 +112,9 @@ func (s *Service) Listen() error {
 // Addr returns the address that Listen bound.
 func (s *Service) Addr() netip.AddrPort { return s.server.Addr() }
 
+// Loops returns how many event loops Serve runs.
+func (s *Service) Loops() int { return len(s.server.Loops()) }
+
 // Serve answers until ctx is done, lets the connections drain, and returns
 // nil. A store that does not answer is no reason to return. Serve may be
 // called once.

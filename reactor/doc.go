@@ -25,6 +25,10 @@
 // What a handler sends is gathered and written when the batch of input that
 // it belongs to is done.
 //
+// A loop that waits for events waits in the kernel, and keeps its processor of
+// the Go scheduler for a while. A program for which latency counts gives the
+// scheduler more processors than it has loops: runtime.GOMAXPROCS.
+//
 // # Limits
 //
 // Everything is bounded. A connection that is not read by its peer is no

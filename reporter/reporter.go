@@ -118,6 +118,10 @@ func (s *Service) Listen() error {
 // Addr returns the address that Listen bound.
 func (s *Service) Addr() netip.AddrPort { return s.server.Addr() }
 
+// Loops returns how many event loops Serve runs: those of the connections and
+// those that store.
+func (s *Service) Loops() int { return len(s.server.Loops()) + s.cfg.Threads }
+
 // Metrics returns what the service counts.
 func (s *Service) Metrics() *metrics.Set { return s.metrics }
 

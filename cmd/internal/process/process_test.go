@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"lars/agent"
+	"lars/dns"
+	"lars/reporter"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -123,5 +128,37 @@ func TestRunServesNothingWhenAUnitCannotBind(t *testing.T) {
 	}
 	if want := []string{"listen a", "listen b"}; !slices.Equal(d.lines, want) {
 		t.Errorf("order is %q, want %q", d.lines, want)
+	}
+}
+
+// The services are units on event loops.
+var _ = []looper{(*agent.Agent)(nil), (*dns.Service)(nil), (*reporter.Service)(nil)}
+
+// looped is a unit on event loops.
+type looped struct {
+	*fake
+	loops int
+}
+
+func (l looped) Loops() int { return l.loops }
+
+func TestRunReservesAProcessorForEachLoop(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	for _, test := range []struct {
+		environment string
+		loops, want int
+	}{
+		{"", 3, before + 5},
+		{"", 256, before + maxReserve},
+		{"1", 3, before},
+	} {
+		t.Setenv("GOMAXPROCS", test.environment)
+		var d diary
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		err := Run(ctx, newFake("pages", &d), looped{newFake("dns", &d), 2}, looped{newFake("agent", &d), test.loops})
+		if got := runtime.GOMAXPROCS(before); err != nil || got != test.want {
+			t.Errorf("GOMAXPROCS=%q, %d loops: served with %d processors, %v; want %d", test.environment, 2+test.loops, got, err, test.want)
+		}
 	}
 }
