@@ -72,10 +72,11 @@ func answerRoute(c *reactor.Conn, body []byte, hosts int) {
 	}
 }
 
-// threePorts finds three UDP ports in a row that are free on loopback.
+// threePorts finds three UDP ports in a row that are free on loopback, below the
+// ones that the kernel hands out.
 func threePorts() (netip.AddrPort, error) {
 	for range 100 {
-		first := uint16(20000 + rand.IntN(30000))
+		first := uint16(20000 + rand.IntN(12000))
 		var open []net.PacketConn
 		for i := range uint16(3) {
 			c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", first+i))

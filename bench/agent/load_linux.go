@@ -21,8 +21,14 @@ import (
 // answerTimeout is how long a call waits for its answer; then it is lost.
 const answerTimeout = time.Second
 
-// load drives an agent. run may be called again; each call has its own result.
-type load struct {
+// load is something that drives an agent. run may be called again; each call has
+// its own result.
+type load interface {
+	run(d time.Duration) (result, error)
+}
+
+// goLoad drives an agent from this process.
+type goLoad struct {
 	loadCase
 	programs []*program
 }
@@ -38,12 +44,19 @@ type program struct {
 
 // result is what a run measured.
 type result struct {
+	pairs, lost    int
+	cpu            time.Duration // of the load
+	p50, p99, p999 float64       // of a call, in microseconds
+}
+
+// tally is what goes on in a run.
+type tally struct {
 	pairs, lost int
 	latency     *hdrhistogram.Histogram
 }
 
-func newLoad(c loadCase, first netip.AddrPort) (*load, error) {
-	l := &load{loadCase: c}
+func newGoLoad(c loadCase, first netip.AddrPort) (*goLoad, error) {
+	l := &goLoad{loadCase: c}
 	for i := range c.Clients {
 		p := &program{modid: int32(i + 1), cmdid: 1, in: make([]byte, 2048), out: make([]byte, 0, 256), due: make(map[uint32]time.Duration)}
 		port := first.Port() + uint16((p.modid+p.cmdid)%3)
@@ -56,7 +69,7 @@ func newLoad(c loadCase, first netip.AddrPort) (*load, error) {
 	return l, nil
 }
 
-func (l *load) close() {
+func (l *goLoad) close() {
 	for _, p := range l.programs {
 		unix.Close(p.fd)
 	}
@@ -77,7 +90,7 @@ func (p *program) connect(addr netip.AddrPort) error {
 }
 
 // resolve waits until every service has a route.
-func (l *load) resolve() error {
+func (l *goLoad) resolve() error {
 	for _, p := range l.programs {
 		err := measure.Await(fmt.Sprintf("route of %d/%d", p.modid, p.cmdid), func() error {
 			answer, err := p.call()
@@ -94,28 +107,39 @@ func (l *load) resolve() error {
 }
 
 // run drives the load for d.
-func (l *load) run(d time.Duration) (result, error) {
-	if l.Rate > 0 {
-		return l.openLoop(d)
+func (l *goLoad) run(d time.Duration) (result, error) {
+	before, err := measure.OwnCPU()
+	if err != nil {
+		return result{}, err
 	}
-	return l.closedLoop(d)
+	drive := l.closedLoop
+	if l.Rate > 0 {
+		drive = l.openLoop
+	}
+	t, err := drive(d)
+	if err != nil {
+		return result{}, err
+	}
+	after, err := measure.OwnCPU()
+	micros := func(percentile float64) float64 { return measure.Micros(t.latency, percentile) }
+	return result{t.pairs, t.lost, after - before, micros(50), micros(99), micros(99.9)}, err
 }
 
 // closedLoop runs each program on a thread of its own, one call under way.
-func (l *load) closedLoop(d time.Duration) (result, error) {
-	results := make([]result, len(l.programs))
+func (l *goLoad) closedLoop(d time.Duration) (tally, error) {
+	tallies := make([]tally, len(l.programs))
 	errs := make([]error, len(l.programs))
 	var threads sync.WaitGroup // each ends after d
 	for i, p := range l.programs {
 		threads.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			results[i], errs[i] = p.closedLoop(d)
+			tallies[i], errs[i] = p.closedLoop(d)
 		})
 	}
 	threads.Wait()
-	sum := result{latency: measure.NewHistogram()}
-	for _, r := range results {
+	sum := tally{latency: measure.NewHistogram()}
+	for _, r := range tallies {
 		sum.pairs += r.pairs
 		sum.lost += r.lost
 		sum.latency.Merge(r.latency)
@@ -123,8 +147,8 @@ func (l *load) closedLoop(d time.Duration) (result, error) {
 	return sum, errors.Join(errs...)
 }
 
-func (p *program) closedLoop(d time.Duration) (result, error) {
-	r := result{latency: measure.NewHistogram()}
+func (p *program) closedLoop(d time.Duration) (tally, error) {
+	r := tally{latency: measure.NewHistogram()}
 	start := time.Now()
 	for now := time.Duration(0); now < d; now = time.Since(start) {
 		answer, err := p.call()
@@ -198,8 +222,8 @@ func (p *program) receive(flags int) (a larspb.HostAnswer, err error) {
 // openLoop sends calls when they are due, in turn from all programs, and takes
 // answers in between. It spins, so that no call is sent late because the
 // generator slept.
-func (l *load) openLoop(d time.Duration) (result, error) {
-	r := result{latency: measure.NewHistogram()}
+func (l *goLoad) openLoop(d time.Duration) (tally, error) {
+	r := tally{latency: measure.NewHistogram()}
 	start := time.Now()
 	step := time.Second / time.Duration(l.Rate)
 	next, due, waiting := 0, time.Duration(0), 0
@@ -228,7 +252,7 @@ func (l *load) openLoop(d time.Duration) (result, error) {
 }
 
 // collect takes the answers that have come.
-func (p *program) collect(r *result, start time.Time) error {
+func (p *program) collect(r *tally, start time.Time) error {
 	for len(p.due) > 0 {
 		a, err := p.receive(unix.MSG_DONTWAIT)
 		if err == unix.EAGAIN {

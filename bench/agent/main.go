@@ -1,13 +1,14 @@
 // Agent measures an agent as programs use it: GetHost, then Report, each
 // client with a service of its own; beside it the floor, which receives and
-// sends the same datagrams without any work.
+// sends the same datagrams, one by one and without any work, in C (needs cc).
 //
-//	go run ./bench/agent -rounds 5 -out bench/agent/results
+//	go run ./bench/agent -rounds 5 -cxx -out bench/agent/results
 //
 // The closed loop has so many threads, each with one call under way, as the
-// clients of the original have. The open loop sends at a given rate, whatever
-// comes back, and counts the latency of a call from the moment at which it was
-// due, so a slow answer delays no later call (no coordinated omission).
+// clients of the original have; with -cxx these are threads of a C++ program too.
+// The open loop sends at a given rate, whatever comes back, and counts the latency
+// of a call from the moment at which it was due, so a slow answer delays no later
+// call (no coordinated omission).
 package main
 
 import (
@@ -15,6 +16,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -24,22 +27,36 @@ import (
 
 // loadCase is a kind of load. Rate 0 is the closed loop.
 type loadCase struct {
-	Clients int `json:"clients"`
-	Rate    int `json:"pairs_per_second"`
-	Hosts   int `json:"hosts"` // of each service
+	Clients int  `json:"clients"`
+	CXX     bool `json:"cxx"` // clients in C++
+	Rate    int  `json:"pairs_per_second"`
+	Hosts   int  `json:"hosts"` // of each service
 }
 
 func (c loadCase) String() string {
-	kind := "closed loop"
+	kind, clients := "closed loop", "clients"
 	if c.Rate > 0 {
 		kind = fmt.Sprintf("open loop at %d pairs/s", c.Rate)
 	}
-	return fmt.Sprintf("%s, %d clients, %d hosts", kind, c.Clients, c.Hosts)
+	if c.CXX {
+		clients = "C++ clients"
+	}
+	return fmt.Sprintf("%s, %d %s, %d hosts", kind, c.Clients, clients, c.Hosts)
 }
 
+// maxClients is the largest number of clients of a case.
+const maxClients = 100
+
 var cases = []loadCase{
-	{1, 0, 5}, {10, 0, 5}, {100, 0, 5}, {10, 0, 500},
-	{100, 10_000, 5}, {100, 50_000, 5},
+	{Clients: 1, Hosts: 5},
+	{Clients: 10, Hosts: 5},
+	{Clients: maxClients, Hosts: 5},
+	{Clients: 10, Hosts: 500},
+	{Clients: maxClients, Rate: 10_000, Hosts: 5},
+	{Clients: maxClients, Rate: 50_000, Hosts: 5},
+	{Clients: 1, Hosts: 5, CXX: true},
+	{Clients: 10, Hosts: 5, CXX: true},
+	{Clients: maxClients, Hosts: 5, CXX: true},
 }
 
 // run is one measured run.
@@ -57,12 +74,29 @@ type run struct {
 	P999Micros float64  `json:"p999_us"`
 }
 
+// server is a program that is measured.
+type server struct{ name, path string }
+
+// options say what is measured.
+type options struct {
+	rounds int
+	length time.Duration
+	cases  string // an expression for their names
+	beside string // further agents, built before: PATH,PATH
+	cxx    bool   // cases with the C++ client too
+}
+
 func main() {
-	rounds := flag.Int("rounds", 3, "how often each server has its turn in each case")
-	length := flag.Duration("length", 2*time.Second, "length of one run, after a warm-up of a quarter of it")
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each server has its turn in each case")
+	flag.DurationVar(&o.length, "length", 2*time.Second, "length of one run, after a warm-up of a quarter of it")
+	flag.StringVar(&o.cases, "cases", "", "only cases whose name matches this expression")
+	flag.StringVar(&o.beside, "beside", "", "compare further agents, built before: PATH,PATH")
+	flag.BoolVar(&o.cxx, "cxx", false, "the cases with a C++ client too; needs c++, protoc and libprotobuf")
 	out := flag.String("out", "", "write FILE.md and FILE.json; default: the table to standard output")
 	flag.Parse()
-	runs, err := compare(*rounds, *length)
+	runtime.GOMAXPROCS(maxClients + runtime.NumCPU()) // or clients wait for each other, not for the agent
+	runs, err := compare(o)
 	if err == nil {
 		err = measure.Write(*out, table(runs), runs)
 	}
@@ -72,38 +106,71 @@ func main() {
 	}
 }
 
-func compare(rounds int, length time.Duration) ([]run, error) {
+func compare(o options) ([]run, error) {
+	wanted, err := regexp.Compile(o.cases)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "lars-bench")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if err := measure.Build(".", dir+"/agent", "./cmd/lars-agent"); err != nil {
-		return nil, err
-	}
-	if err := measure.Build(".", dir+"/floor", "./bench/agent/floor"); err != nil {
+	servers, err := build(dir, o)
+	if err != nil {
 		return nil, err
 	}
 	var runs []run
 	for _, c := range cases {
-		for round := range rounds {
-			for _, name := range []string{"floor", "agent"} {
-				r, err := runCase(c, name, dir, length)
-				if err != nil {
-					return nil, fmt.Errorf("%v against %s: %w", c, name, err)
-				}
-				r.Round = round
-				runs = append(runs, r)
-				fmt.Fprintf(os.Stderr, "%-50v %-6s %8.0f pairs/s %6.2f us/pair, client %6.2f, p99 %6.0f us, lost %d\n", c, name, float64(r.Pairs)/r.Seconds, r.CPUMicros, r.LoadMicros, r.P99Micros, r.Lost)
+		if !wanted.MatchString(c.String()) || c.CXX && !o.cxx {
+			continue
+		}
+		more, err := compareCase(c, servers, dir, o)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, more...)
+	}
+	return runs, nil
+}
+
+// build returns the servers. All programs are built in dir.
+func build(dir string, o options) ([]server, error) {
+	servers := []server{{"floor", dir + "/floor"}, {"agent", dir + "/agent"}}
+	for _, path := range strings.FieldsFunc(o.beside, func(r rune) bool { return r == ',' }) {
+		servers = append(servers, server{path, path})
+	}
+	if err := buildFloor(dir); err != nil {
+		return nil, err
+	}
+	if o.cxx {
+		if err := buildQPS(dir); err != nil {
+			return nil, err
+		}
+	}
+	return servers, measure.Build(".", servers[1].path, "./cmd/lars-agent")
+}
+
+// compareCase runs all servers in turn, round by round.
+func compareCase(c loadCase, servers []server, dir string, o options) ([]run, error) {
+	var runs []run
+	for round := range o.rounds {
+		for _, s := range servers {
+			r, err := runCase(c, s, dir, o.length)
+			if err != nil {
+				return nil, fmt.Errorf("%v against %s: %w", c, s.name, err)
 			}
+			r.Round = round
+			runs = append(runs, r)
+			fmt.Fprintf(os.Stderr, "%-50v %-8s %8.0f pairs/s %6.2f us/pair, client %6.2f, p99 %6.0f us, lost %d\n", c, s.name, float64(r.Pairs)/r.Seconds, r.CPUMicros, r.LoadMicros, r.P99Micros, r.Lost)
 		}
 	}
 	return runs, nil
 }
 
 // runCase measures one case against one server.
-func runCase(c loadCase, name, dir string, length time.Duration) (run, error) {
-	r := run{Case: c, Server: name}
+func runCase(c loadCase, s server, dir string, length time.Duration) (run, error) {
+	r := run{Case: c, Server: s.name}
 	first, err := threePorts()
 	if err != nil {
 		return r, err
@@ -113,18 +180,22 @@ func runCase(c loadCase, name, dir string, length time.Duration) (run, error) {
 		return r, err
 	}
 	defer backend.stop()
-	p, err := startServer(name, dir, first, backend)
+	p, err := s.start(first, backend)
 	if err != nil {
 		return r, err
 	}
 	defer p.Stop()
-	l, err := newLoad(c, first)
+	own, err := newGoLoad(c, first)
 	if err != nil {
 		return r, err
 	}
-	defer l.close()
-	if err := l.resolve(); err != nil {
+	defer own.close()
+	if err := own.resolve(); err != nil {
 		return r, err
+	}
+	var l load = own
+	if c.CXX {
+		l = cxxLoad{c, dir + "/qps", first}
 	}
 	if _, err := l.run(length / 4); err != nil {
 		return r, err
@@ -132,48 +203,38 @@ func runCase(c loadCase, name, dir string, length time.Duration) (run, error) {
 	return r, timed(&r, l, p, length)
 }
 
-func timed(r *run, l *load, p *measure.Process, length time.Duration) error {
-	server, err := p.CPU()
-	if err != nil {
-		return err
-	}
-	client, err := measure.OwnCPU()
+func timed(r *run, l load, p *measure.Process, length time.Duration) error {
+	before, err := p.CPU()
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	result, err := l.run(length)
+	done, err := l.run(length)
 	if err != nil {
 		return err
 	}
 	r.Seconds = time.Since(began).Seconds()
-	serverAfter, err := p.CPU()
+	after, err := p.CPU()
 	if err != nil {
 		return err
 	}
-	clientAfter, err := measure.OwnCPU()
-	if err != nil {
-		return err
-	}
-	r.Pairs, r.Lost = result.pairs, result.lost
-	r.CPUMicros = float64((serverAfter - server).Nanoseconds()) / 1e3 / float64(r.Pairs)
-	r.LoadMicros = float64((clientAfter - client).Nanoseconds()) / 1e3 / float64(r.Pairs)
-	r.P50Micros = measure.Micros(result.latency, 50)
-	r.P99Micros = measure.Micros(result.latency, 99)
-	r.P999Micros = measure.Micros(result.latency, 99.9)
+	perPair := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / float64(done.pairs) }
+	r.Pairs, r.Lost = done.pairs, done.lost
+	r.CPUMicros, r.LoadMicros = perPair(after-before), perPair(done.cpu)
+	r.P50Micros, r.P99Micros, r.P999Micros = done.p50, done.p99, done.p999
 	return nil
 }
 
-func startServer(name, dir string, first netip.AddrPort, b *backend) (*measure.Process, error) {
-	if name == "floor" {
-		return measure.Start(nil, dir+"/floor", "-addr", first.String())
+func (s server) start(first netip.AddrPort, b *backend) (*measure.Process, error) {
+	if s.name == "floor" {
+		return measure.Start(nil, s.path, first.Addr().String(), strconv.Itoa(int(first.Port())))
 	}
 	port := func(a netip.AddrPort) string { return strconv.Itoa(int(a.Port())) }
 	return measure.Start([]string{
 		"LARS_AGENT_IP=" + first.Addr().String(), "LARS_AGENT_PORT=" + port(first),
 		"LARS_DNSSERVER_PORT=" + port(b.dns.Addr()), "LARS_REPORTER_PORT=" + port(b.reporter.Addr()),
 		"LARS_DEBUG_ADDR=off", "LARS_LOG_LEVEL=error",
-	}, dir+"/agent")
+	}, s.path)
 }
 
 func table(runs []run) string {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -81,11 +80,16 @@ func Write(out, table string, runs any) error {
 
 // Build compiles a package, seen from dir, into a program.
 func Build(dir, program string, args ...string) error {
-	cmd := exec.Command("go", append([]string{"build", "-o", program}, args...)...)
+	return Command(dir, "go", append([]string{"build", "-o", program}, args...)...)
+}
+
+// Command runs a command in dir. Its output is part of the error.
+func Command(dir, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
 	text, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("build %s: %w: %s", filepath.Base(program), err, strings.TrimSpace(string(text)))
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(text)))
 	}
 	return nil
 }
