@@ -3,6 +3,7 @@ package reactor
 import (
 	"net/netip"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,6 +43,16 @@ func localAddr(fd int) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	return addrPort(sa)
+}
+
+// overflow returns how many datagrams the kernel dropped for want of room in the
+// socket's buffer: SK_MEMINFO_DROPS, the last number of SO_MEMINFO.
+func overflow(fd int) uint64 {
+	var info [9]uint32 // SK_MEMINFO_VARS of linux/sock_diag.h
+	size := uint32(unsafe.Sizeof(info))
+	unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0) // without it the numbers stay 0
+	return uint64(info[8])
 }
 
 // keepAliveProbes is how many questions of the kernel in a row may go without

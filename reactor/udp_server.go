@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,10 +58,13 @@ type UDPServer struct {
 	cfg  UDPConfig
 	loop *Loop
 
-	mu     sync.Mutex // guards everything below
-	socket *udpSocket // nil until bound; the loop's from Serve on
-	addr   netip.AddrPort
-	served bool
+	overflow atomic.Uint64 // at the last look
+
+	mu      sync.Mutex // guards everything below
+	socket  *udpSocket // nil until bound; the loop's from Serve on
+	addr    netip.AddrPort
+	served  bool // or closed instead
+	looping bool // the loop runs what is posted
 }
 
 // NewUDPServer returns a server that is not bound yet.
@@ -79,6 +83,29 @@ func (s *UDPServer) Addr() netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.addr
+}
+
+// Overflow returns how many datagrams the kernel has dropped because they came
+// faster than the server took them and the receive buffer was full. It waits for
+// the loop, so a handler must not call it.
+func (s *UDPServer) Overflow() uint64 {
+	s.mu.Lock()
+	socket, looping := s.socket, s.looping
+	s.mu.Unlock()
+	if !looping {
+		return 0
+	}
+	done := make(chan struct{})
+	err := s.loop.Post(func() {
+		if !socket.closed {
+			s.overflow.Store(overflow(socket.fd))
+		}
+		close(done)
+	})
+	if err == nil {
+		<-done // what was accepted is run
+	}
+	return s.overflow.Load()
 }
 
 // Listen binds the address. Serve does it too, if it has not been done.
@@ -109,7 +136,7 @@ func (s *UDPServer) Serve(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	socket, served := s.socket, s.served
-	s.served = true
+	s.served, s.looping = true, s.looping || !served
 	s.mu.Unlock()
 	if served {
 		return fmt.Errorf("reactor: UDP server %v: Serve or Close was called before", s.Addr())

@@ -364,3 +364,40 @@ func TestUDPWakesForInputAlone(t *testing.T) {
 		t.Errorf("%d datagrams woke the loop %d times", n, woken)
 	}
 }
+
+func TestUDPOverflow(t *testing.T) {
+	const n = 1000
+	s := serveUDP(t, UDPConfig{ReceiveBuffer: 1})
+	p := newUDPPeer(t, s.Addr())
+	held, free := make(chan struct{}), make(chan struct{})
+	if err := s.Loop().Post(func() { close(held); <-free }); err != nil {
+		t.Fatal(err)
+	}
+	await(t, held, "the loop")
+	for range n {
+		p.send(frame(1, "x"))
+	}
+	close(free)
+	p.want(2, "x")
+	eventually(t, "all are counted", func() bool { return s.Loop().Stats().MessagesIn+s.Overflow() == n })
+	if s.Overflow() == 0 {
+		t.Error("nothing was dropped")
+	}
+}
+
+func TestUDPOverflowWithoutALoop(t *testing.T) {
+	s, err := NewUDPServer(UDPConfig{Addr: loopback, Router: udpEchoes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Overflow(); n != 0 {
+		t.Errorf("before Serve: %d", n)
+	}
+	s.Close()
+	if n := s.Overflow(); n != 0 {
+		t.Errorf("after Close: %d", n)
+	}
+}
