@@ -25,6 +25,9 @@ var errUnfinished = errors.New("the call did not return")
 //
 // A report that cannot be sent does not change the result; Stats counts it.
 func (c *Client) Do(ctx context.Context, modid, cmdid int32, f func(ctx context.Context, addr netip.AddrPort) error) error {
+	if f == nil {
+		panic("client: Do: the function is nil") // before a host is blamed for it
+	}
 	addr, err := c.GetHost(ctx, modid, cmdid)
 	if err != nil {
 		return err

@@ -155,3 +155,13 @@ func TestDoCountsALostReport(t *testing.T) {
 		t.Errorf("error %v, %+v; want success and one lost report", err, c.Stats())
 	}
 }
+
+func TestDoWithoutFunctionBlamesNoHost(t *testing.T) {
+	c := new(Client) // would panic otherwise as soon as it asked
+	defer func() {
+		if p := recover(); p != "client: Do: the function is nil" {
+			t.Errorf("panic %v", p)
+		}
+	}()
+	_ = c.Do(t.Context(), 1, 2, nil)
+}
