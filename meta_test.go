@@ -236,6 +236,34 @@ func TestAllowedImports(t *testing.T) {
 	}
 }
 
+// What a library prints goes past the log of the program: defect row 38 in
+// another form.
+func TestLibrariesDoNotPrint(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.isTest() || f.ast.Name.Name == "main" || strings.HasPrefix(f.path, "bench/") {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && prints(call.Fun) {
+				t.Errorf("%s:%d: a library prints", f.path, f.line(n.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+// prints tells whether a function is print, println or one of fmt.Print.
+func prints(fun ast.Expr) bool {
+	switch f := fun.(type) {
+	case *ast.Ident:
+		return f.Name == "print" || f.Name == "println"
+	case *ast.SelectorExpr:
+		x, ok := f.X.(*ast.Ident)
+		return ok && x.Name == "fmt" && strings.HasPrefix(f.Sel.Name, "Print")
+	}
+	return false
+}
+
 func TestExportedNamesAreDocumented(t *testing.T) {
 	for _, f := range sources(t) {
 		if f.isTest() || f.isGenerated() || f.ast.Name.Name == "main" {

@@ -47,7 +47,7 @@ func New(cfg Config) (*Agent, error) {
 	if a.reports, err = newReportClient(&a.cfg, a.routes); err != nil {
 		return nil, fmt.Errorf("agent: report client: %w", err)
 	}
-	a.snapshot.fresh = a.dns.link.connected.Load
+	a.snapshot.fresh = a.dns.confirmed.Load
 	a.events = newEvents(&a.cfg, a.routes, a.reports.client.Loop())
 	a.ports = &ports{routes: a.routes, clock: a.cfg.Clock, pull: a.dns.pull, notify: a.events.put}
 	a.metrics = newMetrics(a)

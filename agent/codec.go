@@ -22,13 +22,13 @@ const (
 const maxTail = 1 + 5 + 2
 
 // appendRoute writes a GetRouteResponse of at most limit bytes: as many hosts
-// as fit, and the mark that there are more. A host has neither address nor port
+// as fit, and the mark that there are more, which it has anyway if the hosts were
+// cut before. A host has neither address nor port
 // zero, so both are always written.
-func appendRoute(b []byte, q larspb.RouteQuery, hosts []route.Host, limit int) []byte {
+func appendRoute(b []byte, q larspb.RouteQuery, hosts []route.Host, cut bool, limit int) []byte {
 	end := len(b) + limit - maxTail
 	b = appendVarint(b, fieldModid, uint64(int64(q.Modid)))
 	b = appendVarint(b, fieldCmdid, uint64(int64(q.Cmdid)))
-	cut := false
 	for _, h := range hosts {
 		ip := uint64(int64(int32(h.IP)))
 		size := 2 + protowire.SizeVarint(ip) + protowire.SizeVarint(uint64(h.Port))

@@ -70,8 +70,10 @@ type dnsClient struct {
 	sentAt   time.Duration  // the first such pull
 	body     []byte         // of the message that is being sent
 
+	confirmed atomic.Bool // all pulls of this connection's start are out, and something was answered since
+
 	sent     atomic.Uint64 // pulls
-	dropped  atomic.Uint64 // pulls that found no room
+	dropped  atomic.Uint64 // pulls that found no connection or no room
 	answers  atomic.Uint64
 	pushes   atomic.Uint64
 	ignored  atomic.Uint64 // answers and pushes for services that nobody asks for
@@ -127,6 +129,7 @@ func (d *dnsClient) pull(key route.Key) {
 func (d *dnsClient) sendPulls(keys []route.Key) {
 	conn := d.client.Conn()
 	if conn == nil || !d.link.connected.Load() {
+		d.dropped.Add(uint64(len(keys)))
 		return
 	}
 	for _, key := range keys {
@@ -181,6 +184,7 @@ func (d *dnsClient) watchSilence(conn *reactor.Conn) {
 
 func (d *dnsClient) closed(conn *reactor.Conn, reason error) {
 	d.link.down(conn, reason)
+	d.confirmed.Store(false)
 	d.pending, d.renewing = false, nil
 	d.watch.Stop()
 	if d.timer != nil {
@@ -196,11 +200,12 @@ func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
 		return
 	}
 	d.pending = false
+	d.confirmed.Store(len(d.renewing) == 0)
 	hosts, ok := d.hostsOf(&m)
 	if !ok {
 		return
 	}
-	o := d.routes.update(route.Key{Modid: m.Modid, Cmdid: m.Cmdid}, hosts, d.clock())
+	o := d.routes.update(route.Key{Modid: m.Modid, Cmdid: m.Cmdid}, hosts, m.Truncated, d.clock())
 	switch {
 	case o.unknown:
 		d.ignored.Add(1)

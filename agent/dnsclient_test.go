@@ -103,7 +103,7 @@ func TestOldRouteIsPulledAgain(t *testing.T) {
 // In the original a pull that died with its connection leaves its service
 // PULLING for ever. Here the next connection repeats it.
 func TestDefect30LostPullIsRepeated(t *testing.T) {
-	s := startSystem(t, nil)
+	s := startSystem(t, func(c *Config) { c.UpdateTimeout = time.Hour }) // age brings no pull
 	s.dns.set(key12, hostN(0))
 	s.dns.setMute(true)
 	p := s.program(0)
@@ -115,6 +115,7 @@ func TestDefect30LostPullIsRepeated(t *testing.T) {
 	}
 	s.dns.setMute(false)
 	s.dns.start()
+	eventually(t, "it is pulled though nobody asks", func() bool { return s.dns.pulls(key12) == 2 })
 	p.served(key12)
 }
 
@@ -260,10 +261,33 @@ func TestDefect03PushesUnderLoad(t *testing.T) {
 	}
 	s.dns.push(key12, hostsN(2)...)
 	eventually(t, "the last push counts", func() bool {
-		hosts, _ := s.routes.hosts(key12, s.cfg.Clock())
+		hosts, _, _ := s.routes.hosts(key12, s.cfg.Clock())
 		return slices.Equal(hosts, hostsN(2))
 	})
 	close(done)
 	wg.Wait()
 	checkInvariants(t, s.routes)
+}
+
+// A route that dns had to cut is marked as cut for programs too, whatever fits.
+func TestRouteThatDNSCut(t *testing.T) {
+	s := startSystem(t, nil)
+	s.dns.set(key12, hostsN(3)...)
+	p := s.program(0)
+	p.served(key12)
+	m := responseOf(key12, hostsN(4))
+	m.Truncated = true
+	s.dns.send(larspb.IDGetRouteResponse, m)
+	eventually(t, "the push is taken", func() bool { return len(p.getRoute(key12, 0).Host) == 4 })
+	if !p.getRoute(key12, 0).Truncated {
+		t.Error("the program is not told that there are more hosts")
+	}
+	if d, _ := s.Hosts(key12); !d.Cut {
+		t.Error("nor are people")
+	}
+	s.dns.push(key12, hostsN(5)...)
+	eventually(t, "the whole route comes", func() bool { return len(p.getRoute(key12, 0).Host) == 5 })
+	if p.getRoute(key12, 0).Truncated {
+		t.Error("still marked as cut")
+	}
 }

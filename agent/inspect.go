@@ -12,17 +12,18 @@ import (
 	"lars/route"
 )
 
-const (
-	// defaultPage and maxPage bound the services on one page.
-	defaultPage = 100
-	maxPage     = 10_000
-)
+// MaxPage is the most services on one page.
+const MaxPage = 10_000
+
+// defaultPage is how many services a page has if nobody says.
+const defaultPage = 100
 
 // ServiceInfo is what the agent holds of one service, for people.
 type ServiceInfo struct {
 	Service      string  `json:"service"` // as in 1/2
 	State        string  `json:"state"`   // NEW or PULLING
 	Hosts        int     `json:"hosts"`
+	Cut          bool    `json:"cut"`           // the route has more hosts than dns could send
 	Idle         int     `json:"idle"`          // hosts in rotation
 	Overload     int     `json:"overload"`      // hosts that are ejected
 	AgeSeconds   float64 `json:"age_seconds"`   // since the route was confirmed; -1: never
@@ -65,7 +66,7 @@ type ServiceDetail struct {
 // Services returns up to limit services whose keys come after a key; nil: from
 // the first one on. A limit outside 1..10,000 is 100.
 func (a *Agent) Services(after *route.Key, limit int) ServicePage {
-	if limit < 1 || limit > maxPage {
+	if limit < 1 || limit > MaxPage {
 		limit = defaultPage
 	}
 	page := ServicePage{Services: []ServiceInfo{}}
@@ -100,6 +101,7 @@ func (a *Agent) Hosts(key route.Key) (ServiceDetail, bool) {
 		Service:      key.String(),
 		State:        s.state.String(),
 		Hosts:        len(states),
+		Cut:          s.cut,
 		AgeSeconds:   seconds(s.updated, now),
 		AskedSeconds: seconds(s.asked, now),
 	}}
@@ -149,7 +151,7 @@ func (r *routes) explain(key route.Key) (s service, states []lb.HostState, ok bo
 	if found.balancer != nil {
 		states = found.balancer.Explain(nil)
 	}
-	s = service{key: key, state: found.state, updated: found.updated, asked: found.asked}
+	s = service{key: key, state: found.state, cut: found.cut, updated: found.updated, asked: found.asked}
 	return s, states, true
 }
 
@@ -176,8 +178,8 @@ func (a *Agent) servicesPage(r *http.Request) (any, error) {
 	limit, after := defaultPage, (*route.Key)(nil)
 	if text := r.FormValue("limit"); text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxPage {
-			return nil, debug.Status(http.StatusBadRequest, fmt.Errorf("agent: limit %q: want 1..%d", text, maxPage))
+		if err != nil || n < 1 || n > MaxPage {
+			return nil, debug.Status(http.StatusBadRequest, fmt.Errorf("agent: limit %q: want 1..%d", text, MaxPage))
 		}
 		limit = n
 	}

@@ -28,6 +28,7 @@ func newMetrics(a *Agent) *metrics.Set {
 	total("lost_results_total", func(c *counters) uint64 { return c.lostResults })
 	count("services", func() uint64 { return uint64(max(a.routes.count.Load(), 0)) })
 	count("bad_datagrams_total", a.ports.garbage)
+	count("overflow_datagrams_total", a.ports.overflow)
 	count("unlogged_events_total", a.events.dropped.Load)
 	registerDNS(count, a.dns)
 	registerReports(count, a.reports)

@@ -158,11 +158,11 @@ func (p *ports) getRoute(dst, body []byte) ([]byte, bool) {
 		return dst, false
 	}
 	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
-	hosts, pull := p.routes.hosts(key, p.clock())
+	hosts, cut, pull := p.routes.hosts(key, p.clock())
 	if pull {
 		p.pull(key)
 	}
-	return appendRoute(dst, q, hosts, larspb.MaxDatagramBody), true
+	return appendRoute(dst, q, hosts, cut, larspb.MaxDatagramBody), true
 }
 
 // report takes a ReportRequest. A host that cannot exist is not looked up.
@@ -178,6 +178,18 @@ func (p *ports) report(body []byte) {
 	case lb.Ejected, lb.Reinstated:
 		p.notify(key, host, change)
 	}
+}
+
+// overflow returns the number of datagrams that the kernel dropped because they
+// came faster than they were taken.
+func (p *ports) overflow() uint64 {
+	var sum uint64
+	if servers := p.servers.Load(); servers != nil {
+		for _, s := range servers {
+			sum += s.Overflow()
+		}
+	}
+	return sum
 }
 
 // garbage returns the number of datagrams and messages that were dropped as

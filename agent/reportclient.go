@@ -33,8 +33,8 @@ const (
 	// may have been lost. Totals make it harmless to send one twice.
 	doubtful = time.Minute
 
-	// lastHighWater is the high-water mark of the last flush. It leaves room
-	// for a few of the longest messages below the hard cap of a connection.
+	// lastHighWater is the high-water mark in bytes of the last flush. It leaves
+	// room for a few of the longest messages below the hard cap of a connection.
 	lastHighWater = 7 << 20
 )
 
@@ -53,11 +53,13 @@ type reportClient struct {
 	wall     func() time.Time
 	interval time.Duration
 	caller   netip.Addr // not valid: the connection's
+	lastMark int        // high-water mark of the last flush
 	client   *reactor.Client
 	link     link
 
 	// Owned by the loop goroutine.
 	timer   *reactor.Timer // the next flush, while connected
+	end     func()         // not nil: this is the last flush; ends the client
 	shard   int            // where the present flush is; shardCount: at its end
 	left    int            // services of this shard that were waiting when it got there
 	lost    time.Duration  // from here on reports may have been lost
@@ -77,6 +79,7 @@ func newReportClient(cfg *Config, routes *routes) (*reportClient, error) {
 		wall:     time.Now,
 		interval: cfg.ReportInterval,
 		caller:   cfg.Caller,
+		lastMark: lastHighWater,
 		link:     link{what: "report service", log: cfg.Log},
 		shard:    shardCount,
 		lost:     longAgo + 1, // behind services that were never reported
@@ -102,21 +105,21 @@ func newReportClient(cfg *Config, routes *routes) (*reportClient, error) {
 }
 
 // run keeps the connection until ctx is done. Then it sends what there is and
-// drains.
+// drains, and tells if something is left.
 func (r *reportClient) run(ctx context.Context) error {
 	running, end := context.WithCancel(context.Background())
 	defer end()
-	last := func() {
-		r.flushLast()
-		end()
-	}
 	stop := context.AfterFunc(ctx, func() {
-		if r.client.Loop().Post(last) != nil {
+		if r.client.Loop().Post(func() { r.flushLast(end) }) != nil {
 			end()
 		}
 	})
 	defer stop()
-	return r.client.Run(running)
+	err := r.client.Run(running)
+	if n := r.routes.dirtyCount(); n > 0 {
+		r.link.log.Warn("call results not reported", "services", n)
+	}
+	return err
 }
 
 func (r *reportClient) started(conn *reactor.Conn) {
@@ -130,6 +133,9 @@ func (r *reportClient) closed(conn *reactor.Conn, reason error) {
 	r.lost = r.clock() - doubtful
 	r.shard = shardCount
 	r.timer.Stop()
+	if r.end != nil {
+		r.end()
+	}
 }
 
 // flush goes on with the present flush or begins one, and sets the timer for
@@ -145,15 +151,28 @@ func (r *reportClient) flush(conn *reactor.Conn) {
 	r.timer.Reset(reportPause)
 }
 
-// flushLast sends all that there is and fits. It runs at the end.
-func (r *reportClient) flushLast() {
+// flushLast sends all that there is, and calls end when that is done, has taken
+// drainTimeout, or the connection is gone.
+func (r *reportClient) flushLast(end func()) {
 	conn := r.client.Conn()
-	if conn == nil {
+	if conn == nil || !r.link.connected.Load() {
+		end()
 		return
 	}
+	r.end = end
 	r.timer.Stop()
+	conn.Loop().After(drainTimeout, end)
 	r.shard, r.left = 0, r.routes.shards[0].waiting()
-	r.sendSome(conn, math.MaxInt, lastHighWater)
+	r.goOn(conn)
+}
+
+// goOn sends the next part of the last flush.
+func (r *reportClient) goOn(conn *reactor.Conn) {
+	if r.sendSome(conn, math.MaxInt, r.lastMark) {
+		r.end()
+		return
+	}
+	r.timer = conn.Loop().After(reportPause, func() { r.goOn(conn) })
 }
 
 // sendSome sends up to n services of the present flush while fewer than mark

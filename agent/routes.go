@@ -79,21 +79,22 @@ func (r *routes) pick(key route.Key, now time.Duration) (host route.Host, code l
 	return host, code, pull
 }
 
-// hosts returns all hosts of a service, which the caller must not change, and
-// whether the route has to be pulled now.
-func (r *routes) hosts(key route.Key, now time.Duration) (hosts []route.Host, pull bool) {
+// hosts returns all hosts of a service, which the caller must not change, whether
+// the dns service had to leave some out, and whether the route has to be pulled
+// now.
+func (r *routes) hosts(key route.Key, now time.Duration) (hosts []route.Host, cut, pull bool) {
 	sh := r.shardOf(key)
 	sh.mu.Lock()
 	sh.counters.routes++
 	s := sh.services[key]
 	if s == nil {
 		sh.mu.Unlock()
-		return nil, r.create(key, now)
+		return nil, false, r.create(key, now)
 	}
 	sh.touch(s, now)
-	hosts, pull = s.hosts, s.pull(now, r.updateTimeout)
+	hosts, cut, pull = s.hosts, s.cut, s.pull(now, r.updateTimeout)
 	sh.mu.Unlock()
-	return hosts, pull
+	return hosts, cut, pull
 }
 
 // report takes the result of a call and tells what it did to the host.
@@ -179,8 +180,9 @@ type outcome struct {
 	changed bool // the hosts are others than before
 }
 
-// update makes hosts the hosts of the service; none means that it has none.
-func (r *routes) update(key route.Key, hosts []route.Host, now time.Duration) outcome {
+// update makes hosts the hosts of the service; none means that it has none. cut
+// says that these are not all.
+func (r *routes) update(key route.Key, hosts []route.Host, cut bool, now time.Duration) outcome {
 	sh := r.shardOf(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -189,7 +191,7 @@ func (r *routes) update(key route.Key, hosts []route.Host, now time.Duration) ou
 		return outcome{unknown: true}
 	}
 	o := outcome{push: s.state == stateNew, changed: !slices.Equal(hosts, s.hosts)}
-	s.state = stateNew
+	s.state, s.cut = stateNew, cut
 	if len(hosts) == 0 {
 		sh.depart(s)
 		s.emptied()
@@ -197,7 +199,9 @@ func (r *routes) update(key route.Key, hosts []route.Host, now time.Duration) ou
 	}
 	s.empty, s.updated = 0, now
 	if o.changed {
+		before := s.dropped()
 		r.setHosts(s, hosts, now)
+		sh.counters.lostResults += s.dropped() - before
 	}
 	return o
 }

@@ -56,7 +56,7 @@ func TestStates(t *testing.T) {
 		t.Errorf("state %v after the first question", got)
 	}
 
-	r.update(key12, hostsN(2), start+time.Second)
+	r.update(key12, hostsN(2), false, start+time.Second)
 	wantPick(t, r, key12, start+time.Second, succ, false)
 	wantPick(t, r, key12, start+time.Second+timeout, succ, false) // not older than update_timeout
 	wantPick(t, r, key12, start+time.Second+timeout+1, succ, true)
@@ -68,7 +68,7 @@ func TestStates(t *testing.T) {
 	late := start + time.Second + timeout + 1
 	wantPick(t, r, key12, late+timeout, succ, false)
 	wantPick(t, r, key12, late+timeout+1, succ, true) // the pull was lost
-	r.update(key12, hostsN(2), late+timeout+2)
+	r.update(key12, hostsN(2), false, late+timeout+2)
 	if got := r.stateOf(key12); got != stateNew {
 		t.Errorf("state %v after the answer", got)
 	}
@@ -77,14 +77,14 @@ func TestStates(t *testing.T) {
 func TestGetRouteStates(t *testing.T) {
 	const start, timeout = time.Hour, 15 * time.Second
 	r := testRoutes(t, 0)
-	if hosts, pull := r.hosts(key12, start); len(hosts) != 0 || !pull {
+	if hosts, _, pull := r.hosts(key12, start); len(hosts) != 0 || !pull {
 		t.Errorf("unknown service: %v, pull %v", hosts, pull)
 	}
-	r.update(key12, hostsN(2), start)
-	if hosts, pull := r.hosts(key12, start+timeout); !slices.Equal(hosts, hostsN(2)) || pull {
+	r.update(key12, hostsN(2), false, start)
+	if hosts, _, pull := r.hosts(key12, start+timeout); !slices.Equal(hosts, hostsN(2)) || pull {
 		t.Errorf("young route: %v, pull %v", hosts, pull)
 	}
-	if _, pull := r.hosts(key12, start+timeout+1); !pull {
+	if _, _, pull := r.hosts(key12, start+timeout+1); !pull {
 		t.Error("old route is not pulled")
 	}
 }
@@ -112,7 +112,7 @@ func TestResetRenewsAll(t *testing.T) {
 	for _, key := range []route.Key{key12, other} {
 		wantPick(t, r, key, time.Hour, noExist, true)
 	}
-	r.update(key12, hostsN(1), time.Hour)
+	r.update(key12, hostsN(1), false, time.Hour)
 	keys := r.reset()
 	if !slices.Equal(keys, []route.Key{other, key12}) {
 		t.Errorf("reset returned %v, want the one without hosts first", keys)
@@ -138,14 +138,14 @@ func TestPullPause(t *testing.T) {
 	for ; now < time.Hour+10*time.Second; now += time.Millisecond {
 		if _, _, pull := r.pick(key12, now); pull {
 			pulls++
-			r.update(key12, nil, now)
+			r.update(key12, nil, false, now)
 		}
 	}
 	if pulls < 6 || pulls > 12 {
 		t.Errorf("%d pulls within 10 s, want about ten", pulls)
 	}
-	r.update(key12, hostsN(1), now)
-	r.update(key12, nil, now)
+	r.update(key12, hostsN(1), false, now)
+	r.update(key12, nil, false, now)
 	wantPick(t, r, key12, now+2*pullPause, noExist, true)
 }
 
@@ -159,7 +159,7 @@ func TestPullFailed(t *testing.T) {
 
 func TestUpdateOutcome(t *testing.T) {
 	r := testRoutes(t, 0)
-	if o := r.update(key12, hostsN(1), time.Hour); !o.unknown || r.count.Load() != 0 {
+	if o := r.update(key12, hostsN(1), false, time.Hour); !o.unknown || r.count.Load() != 0 {
 		t.Errorf("a push that nobody asked for: %+v, %d services", o, r.count.Load())
 	}
 	r.pick(key12, time.Hour)
@@ -175,7 +175,7 @@ func TestUpdateOutcome(t *testing.T) {
 		{"removal again", nil, outcome{push: true}},
 	}
 	for _, s := range steps {
-		if got := r.update(key12, s.hosts, time.Hour); got != s.want {
+		if got := r.update(key12, s.hosts, false, time.Hour); got != s.want {
 			t.Errorf("%s: %+v, want %+v", s.name, got, s.want)
 		}
 		wantPick(t, r, key12, time.Hour, map[bool]larspb.RetCode{true: succ, false: noExist}[len(s.hosts) > 0], false)
@@ -186,11 +186,11 @@ func TestUpdateOutcome(t *testing.T) {
 func TestUpdateKeepsState(t *testing.T) {
 	r := testRoutes(t, 0)
 	r.pick(key12, time.Hour)
-	r.update(key12, hostsN(2), time.Hour)
+	r.update(key12, hostsN(2), false, time.Hour)
 	for range 15 {
 		r.report(key12, hostN(0), false, time.Hour)
 	}
-	r.update(key12, hostsN(3), time.Hour)
+	r.update(key12, hostsN(3), false, time.Hour)
 	if s, ok := r.hostState(key12, hostN(0)); !ok || !s.Overload {
 		t.Errorf("host that was ejected before the update: %+v", s)
 	}
@@ -204,7 +204,7 @@ func TestMaxServices(t *testing.T) {
 	ask := func(i int) {
 		now++
 		r.pick(keyN(i), now)
-		r.update(keyN(i), hostsN(1), now)
+		r.update(keyN(i), hostsN(1), false, now)
 		checkInvariants(t, r)
 	}
 	for i := range most {
@@ -246,14 +246,14 @@ func TestMaxServicesConcurrent(t *testing.T) {
 // that was counted arrives, also of hosts and services that are gone.
 func TestDefect27CountsOutliveServices(t *testing.T) {
 	for name, leave := range map[string]func(*routes){
-		"removed":  func(r *routes) { r.update(key12, nil, time.Hour) },
+		"removed":  func(r *routes) { r.update(key12, nil, false, time.Hour) },
 		"evicted":  func(r *routes) { r.evict() },
-		"replaced": func(r *routes) { r.update(key12, hostsN(3)[2:], time.Hour) },
+		"replaced": func(r *routes) { r.update(key12, hostsN(3)[2:], false, time.Hour) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := testRoutes(t, 0)
 			r.pick(key12, time.Hour)
-			r.update(key12, hostsN(2), time.Hour)
+			r.update(key12, hostsN(2), false, time.Hour)
 			for i := range 30 {
 				r.report(key12, hostN(i%2), true, time.Hour)
 			}
@@ -274,33 +274,10 @@ func TestDefect27CountsOutliveServices(t *testing.T) {
 	}
 }
 
-// The results of services that come and go while nobody takes them are
-// bounded, and what is lost is counted.
-func TestDepartedResultsAreBounded(t *testing.T) {
-	r := testRoutes(t, 0)
-	sh := r.shardOf(key12)
-	for range 3 * maxDeparted {
-		r.pick(key12, time.Hour)
-		r.update(key12, hostsN(1), time.Hour)
-		r.report(key12, hostN(0), true, time.Hour)
-		r.update(key12, nil, time.Hour)
-	}
-	if len(sh.departed) != maxDeparted || r.totals().lostResults != 2*maxDeparted {
-		t.Errorf("%d results are kept, %d lost", len(sh.departed), r.totals().lostResults)
-	}
-	taken := 0
-	for _, _, ok := sh.takeReport(nil, 0); ok; _, _, ok = sh.takeReport(nil, 0) {
-		taken++
-	}
-	if taken != maxDeparted || sh.departedResults != 0 {
-		t.Errorf("%d results taken, %d left", taken, sh.departedResults)
-	}
-}
-
 func TestRemind(t *testing.T) {
 	r := testRoutes(t, 0)
 	r.pick(key12, time.Hour)
-	r.update(key12, hostsN(1), time.Hour)
+	r.update(key12, hostsN(1), false, time.Hour)
 	sh := r.shardOf(key12)
 	r.remind(longAgo + 1)
 	if sh.waiting() != 0 {
@@ -325,7 +302,7 @@ func TestRemind(t *testing.T) {
 func TestDefect26FirstFailureEjectsNobody(t *testing.T) {
 	r := testRoutes(t, 0)
 	r.pick(key12, time.Hour)
-	r.update(key12, hostsN(1), time.Hour)
+	r.update(key12, hostsN(1), false, time.Hour)
 	if change := r.report(key12, hostN(0), false, time.Hour); change != lb.None {
 		t.Errorf("the first failure: %v", change)
 	}
@@ -410,11 +387,11 @@ func TestRoutesHistories(t *testing.T) {
 			"pick": func(t *rapid.T) {
 				k := key()
 				host, code, _ := r.pick(k, now)
-				if hosts, _ := r.hosts(k, now); (code != noExist) != (len(hosts) > 0) || code == succ && !slices.Contains(hosts, host) {
+				if hosts, _, _ := r.hosts(k, now); (code != noExist) != (len(hosts) > 0) || code == succ && !slices.Contains(hosts, host) {
 					t.Fatalf("pick of %v: %v %v, hosts %v", k, host, code, hosts)
 				}
 			},
-			"update": func(t *rapid.T) { r.update(key(), hostsN(rapid.IntRange(0, 3).Draw(t, "hosts")), now) },
+			"update": func(t *rapid.T) { r.update(key(), hostsN(rapid.IntRange(0, 3).Draw(t, "hosts")), false, now) },
 			"report": func(t *rapid.T) {
 				r.report(key(), hostN(rapid.IntRange(0, 3).Draw(t, "host")), rapid.Bool().Draw(t, "ok"), now)
 			},
@@ -470,13 +447,13 @@ func TestDefect03UpdateUnderLoad(t *testing.T) {
 		if i%7 == 0 {
 			to = from
 		}
-		r.update(key12, hostsN(8)[from:to], 0)
+		r.update(key12, hostsN(8)[from:to], false, 0)
 	}
 	close(done)
 	wg.Wait()
 	checkInvariants(t, r)
-	r.update(key12, hostsN(2), 0)
-	if hosts, _ := r.hosts(key12, 0); !slices.Equal(hosts, hostsN(2)) {
+	r.update(key12, hostsN(2), false, 0)
+	if hosts, _, _ := r.hosts(key12, 0); !slices.Equal(hosts, hostsN(2)) {
 		t.Errorf("hosts %v at the end", hosts)
 	}
 }

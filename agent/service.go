@@ -51,6 +51,7 @@ type service struct {
 
 	state state
 	dirty bool  // in the list byReport
+	cut   bool  // the dns service had more hosts than it could send
 	empty uint8 // answers without hosts in a row, at most maxEmpty
 
 	balancer lb.Balancer  // nil exactly while there are no hosts
@@ -101,6 +102,14 @@ func (s *service) pull(now, timeout time.Duration) bool {
 }
 
 func (s *service) startPull(now time.Duration) { s.state, s.pulled = statePulling, now }
+
+// dropped returns how many results of hosts that left the balancer has lost.
+func (s *service) dropped() uint64 {
+	if s.balancer == nil {
+		return 0
+	}
+	return s.balancer.Dropped()
+}
 
 // emptied notes an answer without hosts.
 func (s *service) emptied() {

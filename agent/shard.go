@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // maxDeparted is how many results of forgotten services a shard keeps while
-// the report service is away. Each takes 40 bytes.
+// the report service is away, or those of one service if that has more. Each
+// takes 40 bytes.
 const maxDeparted = 4096
 
 // counters are the totals of a shard, or of all.
@@ -95,8 +97,8 @@ func (sh *shard) depart(s *service) {
 	}
 	s.dirty = false
 	sh.dirty.remove(s)
-	results := s.balancer.Collect(nil)
-	if sh.departedResults+len(results) > maxDeparted {
+	results := slices.DeleteFunc(s.balancer.Collect(nil), func(r lb.Result) bool { return r.Succ == 0 && r.Err == 0 })
+	if sh.departedResults > 0 && sh.departedResults+len(results) > maxDeparted {
 		sh.counters.lostResults += uint64(len(results))
 		return
 	}

@@ -23,6 +23,10 @@ const (
 	// snapshotRefresh is the age at which a snapshot is written again although
 	// nothing changed, so that its age tells how long no dns service was there.
 	snapshotRefresh = 10 * time.Minute
+
+	// snapshotRetry is how long after a write that failed the next one comes,
+	// whether something changed or not.
+	snapshotRetry = 30 * time.Second
 )
 
 // snapshot keeps the routes in a file, for the next start.
@@ -32,7 +36,8 @@ type snapshot struct {
 	routes *routes
 	clock  func() time.Duration
 	wall   func() time.Time
-	fresh  func() bool // routes are confirmed at the moment
+	fresh  func() bool   // routes are confirmed at the moment
+	retry  time.Duration // after a write that failed
 	log    *slog.Logger
 	wake   chan struct{} // capacity 1; full: a write is due already; never closed
 
@@ -51,6 +56,7 @@ func newSnapshot(cfg *Config, routes *routes) *snapshot {
 		wall:   time.Now,
 		log:    cfg.Log,
 		wake:   make(chan struct{}, 1),
+		retry:  snapshotRetry,
 	}
 	s.written.Store(int64(longAgo))
 	return s
@@ -121,14 +127,15 @@ func (s *snapshot) restore(table *route.Table) (services, hosts int) {
 }
 
 // run writes the file after changes, until ctx is done, and then once more if
-// there is something new. A write that fails is tried again after the next
-// change, so it returns nil.
+// there is something new. A write that fails is tried again, so it returns nil.
 func (s *snapshot) run(ctx context.Context) error {
 	if s.path == "" {
 		return nil
 	}
 	refresh := time.NewTicker(snapshotRefresh)
 	defer refresh.Stop()
+	retry := time.NewTicker(s.retry)
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -138,6 +145,11 @@ func (s *snapshot) run(ctx context.Context) error {
 			s.write()
 		case <-refresh.C:
 			if s.fresh() {
+				s.write()
+			}
+			continue
+		case <-retry.C:
+			if s.failing {
 				s.write()
 			}
 			continue
@@ -161,7 +173,7 @@ func (s *snapshot) writeLast() {
 	case <-s.wake:
 		s.write()
 	default:
-		if s.fresh() {
+		if s.failing || s.fresh() {
 			s.write()
 		}
 	}

@@ -1,6 +1,10 @@
 package agent
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -105,5 +109,57 @@ func TestBadSnapshotIsIgnored(t *testing.T) {
 				t.Errorf("%d lines about the snapshot, want 1", n)
 			}
 		})
+	}
+}
+
+// A disk that was full for a while leaves no agent without its routes.
+func TestSnapshotIsWrittenOnceItCanBe(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "later")
+	r := testRoutes(t, 0)
+	r.restore(key12, hostsN(2), 0, 0)
+	s := newSnapshot(&Config{Snapshot: filepath.Join(folder, "routes"), Clock: newFakeClock().read, Log: slog.New(slog.DiscardHandler)}, r)
+	s.fresh = func() bool { return false }
+	s.retry = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }() // ended below
+	s.changed()
+	eventually(t, "the write fails", func() bool { return s.failed.Load() > 0 })
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the routes are on disk", func() bool {
+		table, _, err := readSnapshot(s.path)
+		return err == nil && len(table.Hosts(key12)) == 2
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// A dns service that takes connections and answers nothing confirms no route.
+func TestSnapshotAgesWhileNobodyAnswers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes")
+	table := route.NewTable(1, map[route.Key][]route.Host{key12: hostsN(2)})
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hourAgo := time.Now().Add(-time.Hour)
+	if err := errors.Join(route.WriteSnapshot(f, table, hourAgo), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	mute := startPeer(t, func(net.Conn, int32, []byte) {})
+	a, stop := startAgent(t, func(c *Config) {
+		c.Snapshot = file
+		c.DNS.Addrs = []netip.AddrPort{mute.addr}
+		c.Reporter.Addrs = []netip.AddrPort{mute.addr}
+	})
+	eventually(t, "the agent is connected", func() bool { return a.dns.link.connected.Load() })
+	stop()
+	_, at, err := readSnapshot(file)
+	if err != nil || time.Since(at) < 59*time.Minute {
+		t.Errorf("the snapshot is of %v, %v; want %v", at, err, hourAgo)
 	}
 }

@@ -141,7 +141,7 @@ func TestPullIsNeverEmpty(t *testing.T) {
 func checkRoute(t *testing.T, q larspb.RouteQuery, hosts []route.Host, limit int) {
 	t.Helper()
 	prefix := []byte("before")
-	got := appendRoute(prefix, q, hosts, limit)[len(prefix):]
+	got := appendRoute(prefix, q, hosts, false, limit)[len(prefix):]
 	if len(got) > limit {
 		t.Fatalf("%d bytes, over the limit of %d", len(got), limit)
 	}
@@ -186,7 +186,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add([]byte{0x08, 1, 0x10, 2, 0x18, 3})
 	f.Add([]byte{0x08, 1, 0x10, 2, 0x1a, 4, 0x08, 1, 0x10, 80, 0x20, 1})
 	r := testRoutes(f, 50)
-	p := &ports{routes: r, clock: newFakeClock().read, pull: func(key route.Key) { r.update(key, hostsN(2), 0) }}
+	p := &ports{routes: r, clock: newFakeClock().read, pull: func(key route.Key) { r.update(key, hostsN(2), false, 0) }}
 	p.notify = func(route.Key, route.Host, lb.Change) {}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if b, ok := p.getHost(nil, body); ok {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -211,4 +212,28 @@ func TestFrozenReporterIsBounded(t *testing.T) {
 	if limit := highWater + larspb.HeaderSize + larspb.MaxBody; most > limit {
 		t.Errorf("%d bytes waited for the connection, %d messages were sent before; want at most %d", most, sent, limit)
 	}
+}
+
+// At a stop more waits than the connection takes at once.
+func TestStopReportsAllThatWaits(t *testing.T) {
+	const services = 500
+	dns, reporter := startDNS(t), startReporter(t)
+	a, err := New(Config{
+		DNS:            Peers{Addrs: []netip.AddrPort{dns.addr}},
+		Reporter:       Peers{Addrs: []netip.AddrPort{reporter.addr}},
+		ReportInterval: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.reports.lastMark = 10_000
+	stop := serve(t, a)
+	eventually(t, "the agent is connected", func() bool { return a.reports.link.connected.Load() })
+	for i := range services {
+		key := route.Key{Modid: int32(i), Cmdid: 9}
+		a.routes.restore(key, hostsN(10), 0, 0)
+		a.routes.report(key, hostN(0), true, 0)
+	}
+	stop()
+	eventually(t, "all have arrived", func() bool { return len(reporter.reports()) == services })
 }

@@ -77,6 +77,10 @@ type Balancer interface {
 	// counts all of it as reported. A host appears once.
 	Collect(dst []Result) []Result
 
+	// Dropped returns how many results of hosts that left were lost because too
+	// many left between two calls of Collect.
+	Dropped() uint64
+
 	// Explain appends the state of every host in the order of its queue, the
 	// idle queue first. It changes nothing.
 	Explain(dst []HostState) []HostState

@@ -43,13 +43,13 @@ func newAgentServices(p *pages) *cobra.Command {
 the route was confirmed.`,
 		Args: noArguments,
 	}
-	c.Flags().IntVar(&limit, "limit", 1000, "services at most, 1..10000")
+	c.Flags().IntVar(&limit, "limit", 1000, "services at most, 1..1000000")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if limit < 1 || limit > 10_000 {
-			return usage(c, "--limit %d: want 1..10000", limit)
+		if limit < 1 || limit > 1_000_000 {
+			return usage(c, "--limit %d: want 1..1000000", limit)
 		}
-		var page agent.ServicePage
-		if err := p.get(c.Context(), "/agent/services?limit="+strconv.Itoa(limit), &page); err != nil {
+		page, err := p.services(c.Context(), limit)
+		if err != nil {
 			return err
 		}
 		if asJSON {
@@ -58,6 +58,26 @@ the route was confirmed.`,
 		return p.settings.printServices(page)
 	}
 	return jsonFlag(c, &asJSON)
+}
+
+// services gets up to limit services, page by page.
+func (p *pages) services(ctx context.Context, limit int) (agent.ServicePage, error) {
+	var all agent.ServicePage
+	for {
+		path := "/agent/services?limit=" + strconv.Itoa(min(limit-len(all.Services), agent.MaxPage))
+		if all.Next != "" {
+			path += "&after=" + url.QueryEscape(all.Next)
+		}
+		var page agent.ServicePage
+		if err := p.get(ctx, path, &page); err != nil {
+			return all, err
+		}
+		all.Total, all.Next = page.Total, page.Next
+		all.Services = append(all.Services, page.Services...)
+		if all.Next == "" || len(all.Services) >= limit {
+			return all, nil
+		}
+	}
 }
 
 func newAgentHosts(p *pages) *cobra.Command {
@@ -175,6 +195,9 @@ func (s *settings) printHosts(d agent.ServiceDetail) error {
 		return err
 	}
 	s.printf("route of %s: %s, %s\n", d.Service, d.State, confirmed(d.AgeSeconds))
+	if d.Cut {
+		s.printf("the route has more hosts than lars-dns can send in one message; these are the first\n")
+	}
 	return nil
 }
 
