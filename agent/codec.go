@@ -22,9 +22,9 @@ const (
 const maxTail = 1 + 5 + 2
 
 // appendRoute writes a GetRouteResponse of at most limit bytes: as many hosts
-// as fit, and the mark that there are more, which it has anyway if the hosts were
-// cut before. A host has neither address nor port
-// zero, so both are always written.
+// as fit, and the mark that there are more, which it also has if cut says that
+// hosts were left out before. A host has neither address nor port zero, so both
+// are always written.
 func appendRoute(b []byte, q larspb.RouteQuery, hosts []route.Host, cut bool, limit int) []byte {
 	end := len(b) + limit - maxTail
 	b = appendVarint(b, fieldModid, uint64(int64(q.Modid)))

@@ -67,10 +67,11 @@ type dnsClient struct {
 	timer    *reactor.Timer // the next step
 	watch    *reactor.Timer // looks for silence
 	pending  bool           // a pull was sent and nothing came since
+	answered bool           // something came since the connection start
 	sentAt   time.Duration  // the first such pull
 	body     []byte         // of the message that is being sent
 
-	confirmed atomic.Bool // all pulls of this connection's start are out, and something was answered since
+	confirmed atomic.Bool // connected, all services are pulled anew, and the other side answers
 
 	sent     atomic.Uint64 // pulls
 	dropped  atomic.Uint64 // pulls that found no connection or no room
@@ -171,7 +172,11 @@ func (d *dnsClient) renew(conn *reactor.Conn) {
 	if len(d.renewing) > 0 {
 		d.timer = conn.Loop().After(renewPause, func() { d.renew(conn) })
 	}
+	d.confirm()
 }
+
+// confirm notes whether the routes are those of the dns service.
+func (d *dnsClient) confirm() { d.confirmed.Store(d.answered && len(d.renewing) == 0) }
 
 // watchSilence gives up a connection on which nothing is answered.
 func (d *dnsClient) watchSilence(conn *reactor.Conn) {
@@ -185,7 +190,7 @@ func (d *dnsClient) watchSilence(conn *reactor.Conn) {
 func (d *dnsClient) closed(conn *reactor.Conn, reason error) {
 	d.link.down(conn, reason)
 	d.confirmed.Store(false)
-	d.pending, d.renewing = false, nil
+	d.pending, d.answered, d.renewing = false, false, nil
 	d.watch.Stop()
 	if d.timer != nil {
 		d.timer.Stop()
@@ -199,8 +204,8 @@ func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
 		d.broken.Add(1)
 		return
 	}
-	d.pending = false
-	d.confirmed.Store(len(d.renewing) == 0)
+	d.pending, d.answered = false, true
+	d.confirm()
 	hosts, ok := d.hostsOf(&m)
 	if !ok {
 		return

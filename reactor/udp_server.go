@@ -64,7 +64,7 @@ type UDPServer struct {
 	socket  *udpSocket // nil until bound; the loop's from Serve on
 	addr    netip.AddrPort
 	served  bool // or closed instead
-	looping bool // the loop runs what is posted
+	looping bool // Serve was called: the loop runs what is posted, or refuses it
 }
 
 // NewUDPServer returns a server that is not bound yet.
@@ -136,7 +136,10 @@ func (s *UDPServer) Serve(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	socket, served := s.socket, s.served
-	s.served, s.looping = true, s.looping || !served
+	s.served = true
+	if !served {
+		s.looping = true
+	}
 	s.mu.Unlock()
 	if served {
 		return fmt.Errorf("reactor: UDP server %v: Serve or Close was called before", s.Addr())
