@@ -26,7 +26,7 @@ build: ## put lars-dns, lars-reporter, lars-agent and lars into bin/, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(COMMANDS:%=./cmd/%)
 
 demo: build ## run the whole system for half a minute and show what it does
-	@CGO_ENABLED=0 $(GO) build -o bin/lars-demo ./bench/demo
+	@CGO_ENABLED=0 $(GO) build -o bin/lars-demo ./demo
 	@exec bin/lars-demo -bin bin
 
 test: ## run all tests; installs MariaDB for them if there is none

@@ -9,9 +9,9 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"lars/agent"
-	"lars/dns"
-	"lars/reporter"
+	"lars.internal/agent"
+	"lars.internal/dns"
+	"lars.internal/reporter"
 )
 
 // TestMetricsDocumented: docs/metrics.md has a line for each metric of the

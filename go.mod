@@ -1,4 +1,4 @@
-module lars
+module lars.internal
 
 go 1.26.0
 

@@ -21,7 +21,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // MaxWho is the longest name of an editor, in bytes.

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"lars/route"
-	"lars/store"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 var _ Store = (*store.DB)(nil)

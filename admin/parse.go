@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // ParseHosts reads hosts as people write them, each "IPv4:PORT". It fails for

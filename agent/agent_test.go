@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"lars/larspb"
-	"lars/lb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/lb"
+	"lars.internal/route"
 )
 
 // The original indexes with (modid + cmdid) % 3 before the array. Here

@@ -3,8 +3,8 @@ package agent
 import (
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // The fields of GetRouteResponse and HostInfo that an agent writes.

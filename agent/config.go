@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"time"
 
-	"lars/internal/config"
-	"lars/lb"
+	"lars.internal/internal/config"
+	"lars.internal/lb"
 )
 
 // Ports is the number of UDP ports of an agent, in a row. Programs spread

@@ -16,14 +16,14 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/agent"
-	"lars/client"
-	"lars/dns"
-	"lars/internal/config"
-	"lars/larspb"
-	"lars/reporter"
-	"lars/route"
-	"lars/store"
+	"lars.internal/agent"
+	"lars.internal/client"
+	"lars.internal/dns"
+	"lars.internal/internal/config"
+	"lars.internal/larspb"
+	"lars.internal/reporter"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // cppReadSize is what a C++ agent reads at a time.

@@ -9,10 +9,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/internal/access"
-	"lars/larspb"
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/access"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 const (

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 func TestServesWhatDNSKnows(t *testing.T) {

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lars/lb"
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/lb"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 const (

@@ -18,9 +18,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/agent"
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/agent"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // patience is how long a test waits for what must happen.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // insist asks for a host as a client does: an answer that stays away is asked

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"lars/larspb"
-	"lars/lb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/lb"
+	"lars.internal/route"
 )
 
 // hotPorts returns the handlers over services 1/0 .. 1/(n-1) with so many

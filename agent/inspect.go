@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"lars/internal/debug"
-	"lars/lb"
-	"lars/route"
+	"lars.internal/internal/debug"
+	"lars.internal/lb"
+	"lars.internal/route"
 )
 
 // MaxPage is the most services on one page.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"lars/internal/config"
-	"lars/internal/debug"
-	"lars/route"
+	"lars.internal/internal/config"
+	"lars.internal/internal/debug"
+	"lars.internal/route"
 )
 
 // page asks a debug server and decodes the answer into v.

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
-	"lars/reactor"
+	"lars.internal/reactor"
 )
 
 // link tells when a connection comes and goes: one line each, and one for the

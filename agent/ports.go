@@ -11,10 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"lars/larspb"
-	"lars/lb"
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/lb"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 // freePortTries is how often three free ports in a row are looked for.

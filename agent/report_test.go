@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // lines is a log that a test reads.

@@ -9,11 +9,11 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/internal/access"
-	"lars/larspb"
-	"lars/lb"
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/access"
+	"lars.internal/larspb"
+	"lars.internal/lb"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 const (

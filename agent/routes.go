@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lars/larspb"
-	"lars/lb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/lb"
+	"lars.internal/route"
 )
 
 // shardCount makes it unlikely that two ports want the same lock, and keeps

@@ -10,9 +10,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"lars/larspb"
-	"lars/lb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/lb"
+	"lars.internal/route"
 )
 
 const (

@@ -3,9 +3,9 @@ package agent
 import (
 	"time"
 
-	"lars/larspb"
-	"lars/lb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/lb"
+	"lars.internal/route"
 )
 
 // state is where the route of a service is between the agent and a dns

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"lars/lb"
-	"lars/route"
+	"lars.internal/lb"
+	"lars.internal/route"
 )
 
 // maxDeparted is how many results of forgotten services a shard keeps while

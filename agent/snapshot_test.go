@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // The original keeps nothing on disk: without a dns service it starts blind.

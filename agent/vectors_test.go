@@ -12,9 +12,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/larspb"
-	"lars/lb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/lb"
+	"lars.internal/route"
 )
 
 // loadVectors returns the frames of C++ peers by their names.

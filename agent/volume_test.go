@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // The volume that a report service has to be spared: 50,000 reports of 100

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"lars/larspb"
+	"lars.internal/larspb"
 )
 
 // echo answers like an agent that picks the same host for everybody and

@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // maxRequest is above the longest request: a report's header, five varints

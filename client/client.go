@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"lars/larspb"
+	"lars.internal/larspb"
 )
 
 func TestGetHostAnswers(t *testing.T) {

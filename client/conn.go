@@ -11,8 +11,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 const (

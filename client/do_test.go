@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"lars/larspb"
+	"lars.internal/larspb"
 )
 
 var errCall = errors.New("the host said no")

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"syscall"
 
-	"lars/larspb"
+	"lars.internal/larspb"
 )
 
 // The errors of this package; test for them with errors.Is. An error of the

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"lars/client"
-	"lars/larspb"
+	"lars.internal/client"
+	"lars.internal/larspb"
 )
 
 // config is for an agent that startAgent started. Its long timeout suits a

@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // patience is how long a test waits for what must happen.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"lars/larspb"
+	"lars.internal/larspb"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"lars/larspb"
+	"lars.internal/larspb"
 )
 
 type vector struct {

@@ -5,9 +5,9 @@ import (
 	"net/netip"
 	"testing"
 
-	"lars/dns"
-	"lars/internal/config"
-	"lars/route"
+	"lars.internal/dns"
+	"lars.internal/internal/config"
+	"lars.internal/route"
 )
 
 const refusals = `lars_dns_connections_refused_total{reason="access"}`

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/route"
+	"lars.internal/dns"
+	"lars.internal/route"
 )
 
 // editor edits n services of modid 1 at full speed until ctx is done. Each has

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"time"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 // DefaultPort is the TCP port of the route service.

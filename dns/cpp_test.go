@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/route"
-	"lars/store"
+	"lars.internal/dns"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // Here the other writers are those of the C++ stack, on a real database. What

@@ -4,9 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/dns"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // Rows 1 and 24 stand in churn_test.go.

@@ -3,8 +3,8 @@ package dns
 import (
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 const (

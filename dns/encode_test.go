@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 func message(key route.Key, hosts []route.Host) *larspb.GetRouteResponse {

@@ -21,10 +21,10 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
-	"lars/dns"
-	"lars/internal/config"
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/dns"
+	"lars.internal/internal/config"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

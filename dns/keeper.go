@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lars/internal/atomicfile"
-	"lars/route"
+	"lars.internal/internal/atomicfile"
+	"lars.internal/route"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/route"
+	"lars.internal/dns"
+	"lars.internal/route"
 )
 
 func keepAt(path string) func(*dns.Config) {

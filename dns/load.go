@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // rowsPerGrace is how many rows of a load renew its deadline once.

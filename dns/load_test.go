@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // slowStore yields a row each interval.

@@ -9,10 +9,10 @@ import (
 	"sync"
 	"testing"
 
-	"lars/agent"
-	"lars/client"
-	"lars/route"
-	"lars/store"
+	"lars.internal/agent"
+	"lars.internal/client"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // Each of several services on one database has its own cursor and hears of

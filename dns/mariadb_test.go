@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/internal/testdb"
-	"lars/route"
-	"lars/store"
+	"lars.internal/dns"
+	"lars.internal/internal/testdb"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // database is a MariaDB database with the tables, and those who write to it.

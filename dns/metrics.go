@@ -5,7 +5,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // newMetrics names what the service counts. Loops count for themselves; the

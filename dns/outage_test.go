@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
+	"lars.internal/dns"
 )
 
 // soon makes a service give up a database that hangs.

@@ -3,8 +3,8 @@ package dns
 import (
 	"time"
 
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 const (

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/route"
+	"lars.internal/dns"
+	"lars.internal/route"
 )
 
 // startCrowded runs a service with as many subscribers of k12 as a machine may

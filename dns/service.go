@@ -12,10 +12,10 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"lars/internal/access"
-	"lars/larspb"
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/access"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 // announceChunk is how many changed services one task of a loop looks at.

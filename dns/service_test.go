@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/internal/config"
-	"lars/internal/debug"
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/dns"
+	"lars.internal/internal/config"
+	"lars.internal/internal/debug"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 func TestAnswers(t *testing.T) {

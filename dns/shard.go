@@ -5,9 +5,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"lars/larspb"
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 // shard is the part of the service that lives on one event loop: the

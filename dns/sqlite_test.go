@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"lars/dns"
-	"lars/route"
-	"lars/store"
+	"lars.internal/dns"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // openSQLite returns a store in a file, without tables.

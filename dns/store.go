@@ -6,7 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // Store is where routes come from. It is called from two goroutines at a time.

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/route"
-	"lars/store"
+	"lars.internal/dns"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // session returns a connection to the database that stays the same.

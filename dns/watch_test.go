@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/dns"
-	"lars/route"
+	"lars.internal/dns"
+	"lars.internal/route"
 )
 
 func often(c *dns.Config) { c.ReloadInterval = 5 * time.Millisecond }

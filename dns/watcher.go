@@ -12,7 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 const (

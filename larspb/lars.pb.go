@@ -38,8 +38,14 @@ const (
 	MessageId_ID_ReportRequest        MessageId = 6   // program -> agent, no answer
 	MessageId_ID_API_GetRouteRequest  MessageId = 7   // program -> agent
 	MessageId_ID_API_GetRouteResponse MessageId = 8   // agent -> program
-	MessageId_ID_Challenge            MessageId = 100 // dns, reporter -> agent, first message where a secret is asked for
+	MessageId_ID_Challenge            MessageId = 100 // dns, reporter -> agent, first message where a secret is required
 	MessageId_ID_Proof                MessageId = 101 // agent -> dns, reporter, the answer to it
+	MessageId_ID_Unsubscribe          MessageId = 103 // agent -> dns
+	MessageId_ID_ReportAck            MessageId = 104 // reporter -> agent
+	MessageId_ID_Ping                 MessageId = 105 // agent -> dns, reporter
+	MessageId_ID_Pong                 MessageId = 106 // the answer to it
+	MessageId_ID_Hello                MessageId = 107 // both ways, once per connection
+	MessageId_ID_ServerProof          MessageId = 108 // dns, reporter -> agent, the answer to a Proof with a nonce
 )
 
 // Enum value maps for MessageId.
@@ -56,6 +62,12 @@ var (
 		8:   "ID_API_GetRouteResponse",
 		100: "ID_Challenge",
 		101: "ID_Proof",
+		103: "ID_Unsubscribe",
+		104: "ID_ReportAck",
+		105: "ID_Ping",
+		106: "ID_Pong",
+		107: "ID_Hello",
+		108: "ID_ServerProof",
 	}
 	MessageId_value = map[string]int32{
 		"ID_UNKNOWN":              0,
@@ -69,6 +81,12 @@ var (
 		"ID_API_GetRouteResponse": 8,
 		"ID_Challenge":            100,
 		"ID_Proof":                101,
+		"ID_Unsubscribe":          103,
+		"ID_ReportAck":            104,
+		"ID_Ping":                 105,
+		"ID_Pong":                 106,
+		"ID_Hello":                107,
+		"ID_ServerProof":          108,
 	}
 )
 
@@ -211,7 +229,10 @@ type GetRouteRequest struct {
 	Cmdid int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
 	// Echoed in the answer of an agent of this project, so that a program can
 	// tell a late answer from the one that it waits for. 0: not used.
-	Seq           uint32 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`
+	Seq uint32 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`
+	// At least 1 from an agent of this project, which then understands the
+	// messages with ids above 101 that belong to its level.
+	Level         uint32 `protobuf:"varint,12,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -267,6 +288,13 @@ func (x *GetRouteRequest) GetSeq() uint32 {
 	return 0
 }
 
+func (x *GetRouteRequest) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 type GetRouteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Modid         int32                  `protobuf:"varint,1,opt,name=modid,proto3" json:"modid,omitempty"`
@@ -274,6 +302,10 @@ type GetRouteResponse struct {
 	Host          []*HostInfo            `protobuf:"bytes,3,rep,name=host,proto3" json:"host,omitempty"`
 	Seq           uint32                 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`             // as in the request
 	Truncated     bool                   `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"` // there are more hosts than one datagram can hold
+	Version       uint64                 `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`     // of the table that the dns service has loaded; 0: not known
+	Stale         bool                   `protobuf:"varint,13,opt,name=stale,proto3" json:"stale,omitempty"`         // the table is a snapshot, or could not be confirmed lately
+	Removed       bool                   `protobuf:"varint,14,opt,name=removed,proto3" json:"removed,omitempty"`     // the answer is empty because an edit made it so
+	Level         uint32                 `protobuf:"varint,15,opt,name=level,proto3" json:"level,omitempty"`         // of the dns service; only in answers to a request with a level
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +373,34 @@ func (x *GetRouteResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *GetRouteResponse) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *GetRouteResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *GetRouteResponse) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
+func (x *GetRouteResponse) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 // HostCallResult is what one caller knows of one host.
@@ -444,7 +504,10 @@ type ReportStatusRequest struct {
 	Cmdid         int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
 	Caller        int32                  `protobuf:"varint,3,opt,name=caller,proto3" json:"caller,omitempty"` // IPv4 of the calling machine, host-order integer
 	Results       []*HostCallResult      `protobuf:"bytes,4,rep,name=results,proto3" json:"results,omitempty"`
-	Ts            uint32                 `protobuf:"varint,5,opt,name=ts,proto3" json:"ts,omitempty"` // Unix seconds
+	Ts            uint32                 `protobuf:"varint,5,opt,name=ts,proto3" json:"ts,omitempty"`          // Unix seconds
+	Run           uint64                 `protobuf:"varint,10,opt,name=run,proto3" json:"run,omitempty"`       // a random number of this start of the agent
+	Number        uint64                 `protobuf:"varint,11,opt,name=number,proto3" json:"number,omitempty"` // of the message within the run, from 1; asks for a ReportAck
+	Level         uint32                 `protobuf:"varint,12,opt,name=level,proto3" json:"level,omitempty"`   // as in GetRouteRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -510,6 +573,27 @@ func (x *ReportStatusRequest) GetResults() []*HostCallResult {
 func (x *ReportStatusRequest) GetTs() uint32 {
 	if x != nil {
 		return x.Ts
+	}
+	return 0
+}
+
+func (x *ReportStatusRequest) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *ReportStatusRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ReportStatusRequest) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
 	}
 	return 0
 }
@@ -721,7 +805,8 @@ func (x *ReportRequest) GetRetcode() int32 {
 // Challenge asks a peer to prove that it knows the shared secret.
 type Challenge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"` // random, for this connection alone
+	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`  // random, for this connection alone
+	Level         uint32                 `protobuf:"varint,2,opt,name=level,proto3" json:"level,omitempty"` // of the server; at least 1 understands a Proof with a nonce
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,10 +848,21 @@ func (x *Challenge) GetNonce() []byte {
 	return nil
 }
 
+func (x *Challenge) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 // Proof answers a Challenge.
 type Proof struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mac           []byte                 `protobuf:"bytes,1,opt,name=mac,proto3" json:"mac,omitempty"` // HMAC-SHA-256 of the nonce under the secret
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without a nonce: HMAC-SHA-256 of the server's nonce under the secret. With
+	// one: of role and both nonces; see package access.
+	Mac           []byte `protobuf:"bytes,1,opt,name=mac,proto3" json:"mac,omitempty"`
+	Nonce         []byte `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"` // of the agent; asks for a ServerProof
+	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`   // of the server that the agent means to talk to: dns or reporter
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -808,6 +904,339 @@ func (x *Proof) GetMac() []byte {
 	return nil
 }
 
+func (x *Proof) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *Proof) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+// ServerProof shows the agent that the server knows the secret, too.
+type ServerProof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mac           []byte                 `protobuf:"bytes,1,opt,name=mac,proto3" json:"mac,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerProof) Reset() {
+	*x = ServerProof{}
+	mi := &file_lars_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerProof) ProtoMessage() {}
+
+func (x *ServerProof) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerProof.ProtoReflect.Descriptor instead.
+func (*ServerProof) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ServerProof) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+// Unsubscribe ends the pushes of a service on this connection.
+type Unsubscribe struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Modid         int32                  `protobuf:"varint,1,opt,name=modid,proto3" json:"modid,omitempty"`
+	Cmdid         int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unsubscribe) Reset() {
+	*x = Unsubscribe{}
+	mi := &file_lars_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unsubscribe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unsubscribe) ProtoMessage() {}
+
+func (x *Unsubscribe) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unsubscribe.ProtoReflect.Descriptor instead.
+func (*Unsubscribe) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Unsubscribe) GetModid() int32 {
+	if x != nil {
+		return x.Modid
+	}
+	return 0
+}
+
+func (x *Unsubscribe) GetCmdid() int32 {
+	if x != nil {
+		return x.Cmdid
+	}
+	return 0
+}
+
+// ReportAck says that the ReportStatusRequest with these numbers is safe: the
+// agent need not send its results again.
+type ReportAck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportAck) Reset() {
+	*x = ReportAck{}
+	mi := &file_lars_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportAck) ProtoMessage() {}
+
+func (x *ReportAck) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportAck.ProtoReflect.Descriptor instead.
+func (*ReportAck) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReportAck) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *ReportAck) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// Ping asks for a sign of life.
+type Ping struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"` // at least 1, so that the message is never empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ping) Reset() {
+	*x = Ping{}
+	mi := &file_lars_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ping) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ping) ProtoMessage() {}
+
+func (x *Ping) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ping.ProtoReflect.Descriptor instead.
+func (*Ping) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Ping) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// Pong answers a Ping.
+type Pong struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"` // as in the Ping
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pong) Reset() {
+	*x = Pong{}
+	mi := &file_lars_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pong) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pong) ProtoMessage() {}
+
+func (x *Pong) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pong.ProtoReflect.Descriptor instead.
+func (*Pong) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Pong) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// Hello says who is on this connection. It decides nothing.
+type Hello struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`         // agent, dns or reporter
+	Build         string                 `protobuf:"bytes,3,opt,name=build,proto3" json:"build,omitempty"`       // the version of the program
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`         // of the machine
+	Instance      string                 `protobuf:"bytes,5,opt,name=instance,proto3" json:"instance,omitempty"` // differs between starts of the program
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hello) Reset() {
+	*x = Hello{}
+	mi := &file_lars_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hello) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hello) ProtoMessage() {}
+
+func (x *Hello) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hello.ProtoReflect.Descriptor instead.
+func (*Hello) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Hello) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Hello) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Hello) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
+}
+
+func (x *Hello) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Hello) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
 var File_lars_proto protoreflect.FileDescriptor
 
 const file_lars_proto_rawDesc = "" +
@@ -816,19 +1245,24 @@ const file_lars_proto_rawDesc = "" +
 	"lars.proto\x12\x04lars\".\n" +
 	"\bHostInfo\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\x05R\x02ip\x12\x12\n" +
-	"\x04port\x18\x02 \x01(\x05R\x04port\"O\n" +
+	"\x04port\x18\x02 \x01(\x05R\x04port\"e\n" +
 	"\x0fGetRouteRequest\x12\x14\n" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\x10\n" +
 	"\x03seq\x18\n" +
-	" \x01(\rR\x03seq\"\x92\x01\n" +
+	" \x01(\rR\x03seq\x12\x14\n" +
+	"\x05level\x18\f \x01(\rR\x05level\"\xf2\x01\n" +
 	"\x10GetRouteResponse\x12\x14\n" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\"\n" +
 	"\x04host\x18\x03 \x03(\v2\x0e.lars.HostInfoR\x04host\x12\x10\n" +
 	"\x03seq\x18\n" +
 	" \x01(\rR\x03seq\x12\x1c\n" +
-	"\ttruncated\x18\v \x01(\bR\ttruncated\"\xb2\x01\n" +
+	"\ttruncated\x18\v \x01(\bR\ttruncated\x12\x18\n" +
+	"\aversion\x18\f \x01(\x04R\aversion\x12\x14\n" +
+	"\x05stale\x18\r \x01(\bR\x05stale\x12\x18\n" +
+	"\aremoved\x18\x0e \x01(\bR\aremoved\x12\x14\n" +
+	"\x05level\x18\x0f \x01(\rR\x05level\"\xb2\x01\n" +
 	"\x0eHostCallResult\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\x05R\x02ip\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\x05R\x04port\x12\x12\n" +
@@ -838,13 +1272,17 @@ const file_lars_proto_rawDesc = "" +
 	"\n" +
 	"total_succ\x18\n" +
 	" \x01(\x04R\ttotalSucc\x12\x1b\n" +
-	"\ttotal_err\x18\v \x01(\x04R\btotalErr\"\x99\x01\n" +
+	"\ttotal_err\x18\v \x01(\x04R\btotalErr\"\xd9\x01\n" +
 	"\x13ReportStatusRequest\x12\x14\n" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\x16\n" +
 	"\x06caller\x18\x03 \x01(\x05R\x06caller\x12.\n" +
 	"\aresults\x18\x04 \x03(\v2\x14.lars.HostCallResultR\aresults\x12\x0e\n" +
-	"\x02ts\x18\x05 \x01(\rR\x02ts\"N\n" +
+	"\x02ts\x18\x05 \x01(\rR\x02ts\x12\x10\n" +
+	"\x03run\x18\n" +
+	" \x01(\x04R\x03run\x12\x16\n" +
+	"\x06number\x18\v \x01(\x04R\x06number\x12\x14\n" +
+	"\x05level\x18\f \x01(\rR\x05level\"N\n" +
 	"\x0eGetHostRequest\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\rR\x03seq\x12\x14\n" +
 	"\x05modid\x18\x02 \x01(\x05R\x05modid\x12\x14\n" +
@@ -859,11 +1297,32 @@ const file_lars_proto_rawDesc = "" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\"\n" +
 	"\x04host\x18\x03 \x01(\v2\x0e.lars.HostInfoR\x04host\x12\x18\n" +
-	"\aretcode\x18\x04 \x01(\x05R\aretcode\"!\n" +
+	"\aretcode\x18\x04 \x01(\x05R\aretcode\"7\n" +
 	"\tChallenge\x12\x14\n" +
-	"\x05nonce\x18\x01 \x01(\fR\x05nonce\"\x19\n" +
+	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\rR\x05level\"C\n" +
 	"\x05Proof\x12\x10\n" +
-	"\x03mac\x18\x01 \x01(\fR\x03mac*\x86\x02\n" +
+	"\x03mac\x18\x01 \x01(\fR\x03mac\x12\x14\n" +
+	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\"\x1f\n" +
+	"\vServerProof\x12\x10\n" +
+	"\x03mac\x18\x01 \x01(\fR\x03mac\"9\n" +
+	"\vUnsubscribe\x12\x14\n" +
+	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
+	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\"5\n" +
+	"\tReportAck\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\x1e\n" +
+	"\x04Ping\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"\x1e\n" +
+	"\x04Pong\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"w\n" +
+	"\x05Hello\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
+	"\x05build\x18\x03 \x01(\tR\x05build\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1a\n" +
+	"\binstance\x18\x05 \x01(\tR\binstance*\xe8\x02\n" +
 	"\tMessageId\x12\x0e\n" +
 	"\n" +
 	"ID_UNKNOWN\x10\x00\x12\x16\n" +
@@ -876,12 +1335,18 @@ const file_lars_proto_rawDesc = "" +
 	"\x16ID_API_GetRouteRequest\x10\a\x12\x1b\n" +
 	"\x17ID_API_GetRouteResponse\x10\b\x12\x10\n" +
 	"\fID_Challenge\x10d\x12\f\n" +
-	"\bID_Proof\x10e*P\n" +
+	"\bID_Proof\x10e\x12\x12\n" +
+	"\x0eID_Unsubscribe\x10g\x12\x10\n" +
+	"\fID_ReportAck\x10h\x12\v\n" +
+	"\aID_Ping\x10i\x12\v\n" +
+	"\aID_Pong\x10j\x12\f\n" +
+	"\bID_Hello\x10k\x12\x12\n" +
+	"\x0eID_ServerProof\x10l*P\n" +
 	"\aRetCode\x12\f\n" +
 	"\bRET_SUCC\x10\x00\x12\x10\n" +
 	"\fRET_OVERLOAD\x10\x01\x12\x14\n" +
 	"\x10RET_SYSTEM_ERROR\x10\x02\x12\x0f\n" +
-	"\vRET_NOEXIST\x10\x03B\rZ\vlars/larspbb\x06proto3"
+	"\vRET_NOEXIST\x10\x03B\x16Z\x14lars.internal/larspbb\x06proto3"
 
 var (
 	file_lars_proto_rawDescOnce sync.Once
@@ -896,7 +1361,7 @@ func file_lars_proto_rawDescGZIP() []byte {
 }
 
 var file_lars_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_lars_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_lars_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_lars_proto_goTypes = []any{
 	(MessageId)(0),              // 0: lars.MessageId
 	(RetCode)(0),                // 1: lars.RetCode
@@ -910,6 +1375,12 @@ var file_lars_proto_goTypes = []any{
 	(*ReportRequest)(nil),       // 9: lars.ReportRequest
 	(*Challenge)(nil),           // 10: lars.Challenge
 	(*Proof)(nil),               // 11: lars.Proof
+	(*ServerProof)(nil),         // 12: lars.ServerProof
+	(*Unsubscribe)(nil),         // 13: lars.Unsubscribe
+	(*ReportAck)(nil),           // 14: lars.ReportAck
+	(*Ping)(nil),                // 15: lars.Ping
+	(*Pong)(nil),                // 16: lars.Pong
+	(*Hello)(nil),               // 17: lars.Hello
 }
 var file_lars_proto_depIdxs = []int32{
 	2, // 0: lars.GetRouteResponse.host:type_name -> lars.HostInfo
@@ -934,7 +1405,7 @@ func file_lars_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lars_proto_rawDesc), len(file_lars_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   10,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // Verdict is the outcome of a Pick.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // maxDeparted bounds the results kept of hosts that left. It is many times

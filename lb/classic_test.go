@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 func hostsOf(n int) []route.Host {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // history drives a Classic and the model through the same calls.

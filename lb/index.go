@@ -3,7 +3,7 @@ package lb
 import (
 	"math/bits"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // An index finds the node of a host. It is a hash table with linear probing,

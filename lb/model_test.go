@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // model is the classic balancer once more, as slowly and plainly as it can be

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // node is one host of a Classic. 96 bytes, so that a service of five hosts

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata print into them")

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"lars/reactor"
+	"lars.internal/reactor"
 )
 
 // dial connects to a server as any program does.

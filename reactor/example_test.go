@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"lars/reactor"
+	"lars.internal/reactor"
 )
 
 // anyPort lets the kernel choose a free port of this machine.

@@ -7,9 +7,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/internal/access"
-	"lars/internal/config"
-	"lars/larspb"
+	"lars.internal/access"
+	"lars.internal/internal/config"
+	"lars.internal/larspb"
 )
 
 const refusals = `lars_reporter_connections_refused_total{reason="access"}`

@@ -1,6 +1,6 @@
 package reporter
 
-import "lars/route"
+import "lars.internal/route"
 
 // rowID is the primary key of the table ServerCallStatus.
 type rowID struct {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // dumbBacklog is the model: a plain list that is searched from its start.

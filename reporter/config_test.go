@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 func TestBindReadsTheOriginalsFile(t *testing.T) {

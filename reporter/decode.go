@@ -3,8 +3,8 @@ package reporter
 import (
 	"time"
 
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // maxAhead is how far a report's timestamp may be ahead of this machine's

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"lars/internal/config"
-	"lars/larspb"
+	"lars.internal/internal/config"
+	"lars.internal/larspb"
 )
 
 // The original takes an 8-byte frame with an empty body for a broken one.

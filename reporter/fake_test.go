@@ -15,9 +15,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/internal/config"
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/internal/config"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // patience is how long a test waits for what has to come.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"lars/reactor"
+	"lars.internal/reactor"
 )
 
 // counts are the totals that a service keeps since it was made. Safe for

@@ -37,10 +37,10 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"google.golang.org/protobuf/proto"
 
-	"lars/internal/access"
-	"lars/larspb"
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/access"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 // Sink stores call statistics. It is called from several goroutines at once.

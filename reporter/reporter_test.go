@@ -14,9 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars/internal/config"
-	"lars/larspb"
-	"lars/route"
+	"lars.internal/internal/config"
+	"lars.internal/larspb"
+	"lars.internal/route"
 )
 
 // vectors returns the frames that a C++ agent sends to the report service, by

@@ -9,11 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars/internal/config"
-	"lars/larspb"
-	"lars/reporter"
-	"lars/route"
-	"lars/store"
+	"lars.internal/internal/config"
+	"lars.internal/larspb"
+	"lars.internal/reporter"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // A report goes all the way into a database: what Serve has accepted is there

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lars/reactor"
-	"lars/route"
+	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 // batchRows is how many rows one call of the sink gets at most. A statement of

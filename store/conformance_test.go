@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 func TestLoadAndHostsReadWhatEditsWrote(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/internal/testdb"
-	"lars/route"
+	"lars.internal/internal/testdb"
+	"lars.internal/route"
 
 	"go.uber.org/goleak"
 )

@@ -17,8 +17,8 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"lars/internal/testdb"
-	"lars/route"
+	"lars.internal/internal/testdb"
+	"lars.internal/route"
 )
 
 // quick are options that give up soon, so that tests of outages are short.

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // cppEdit does what the page of the C++ stack does, in its three statements.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // maxPage bounds what one call of Routes or Status returns.

@@ -14,7 +14,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 
-	larssql "lars/sql"
+	larssql "lars.internal/sql"
 )
 
 var mysqlDialect = &dialect{

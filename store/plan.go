@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // maxDetails bounds the text of an audit row, in bytes: the column holds 65,535.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 func TestMakePlan(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // maxKeys bounds the services that one statement asks for. With 1,000 at a time

@@ -10,7 +10,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	larssql "lars/sql"
+	larssql "lars.internal/sql"
 )
 
 // versionTable is where the migrations that have run are recorded.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars/internal/testdb"
-	"lars/route"
+	"lars.internal/internal/testdb"
+	"lars.internal/route"
 )
 
 func TestMigrateTwiceChangesNothing(t *testing.T) {

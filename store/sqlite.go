@@ -14,7 +14,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	larssql "lars/sql"
+	larssql "lars.internal/sql"
 )
 
 var sqliteDialect = &dialect{

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // SQLite itself says "unable to open database file" of all of these.

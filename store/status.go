@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // maxStatusRows bounds the rows of one upsert: nine values each, so it stays

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 func status(host_ uint32, caller uint32, ts int64, succ uint32) route.CallStatus {

@@ -1,4 +1,4 @@
-module lars/tools
+module lars.internal/tools
 
 go 1.26.0
 

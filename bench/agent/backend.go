@@ -10,8 +10,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/larspb"
-	"lars/reactor"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
 )
 
 // backend is what an agent talks to: a dns service that knows every service,

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // buildFloor compiles the floor.

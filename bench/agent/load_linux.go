@@ -14,8 +14,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 
-	"lars/bench/measure"
-	"lars/larspb"
+	"lars.internal/bench/measure"
+	"lars.internal/larspb"
 )
 
 // answerTimeout is how long a call waits for its answer; then it is lost.

@@ -22,7 +22,7 @@ import (
 	"strings"
 	"time"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // loadCase is a kind of load. Rate 0 is the closed loop.

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lars/larspb"
-	"lars/reactor"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
 )
 
 // fleet is many connections to one route service, spread over a few event loops.

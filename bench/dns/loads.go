@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // loadRun is what so many hosts take.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"lars/bench/measure"
-	"lars/larspb"
-	"lars/reactor"
+	"lars.internal/bench/measure"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
 )
 
 const (

@@ -23,7 +23,7 @@ import (
 	"syscall"
 	"time"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // amounts say how much is measured.

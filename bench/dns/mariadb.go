@@ -12,7 +12,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // dbServer is a MySQL or MariaDB server, a private one or one that runs already.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"lars/bench/measure"
-	"lars/client"
+	"lars.internal/bench/measure"
+	"lars.internal/client"
 )
 
 // pushHosts is what the database holds for pushes, picks and bursts.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // within are the columns of the histogram, in milliseconds, multiples of

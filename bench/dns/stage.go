@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 const headerSize = 8

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // binDir is where build puts the servers.

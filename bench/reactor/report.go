@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // table writes the medians of all rounds, a section for each case.

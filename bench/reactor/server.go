@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"lars/bench/measure"
+	"lars.internal/bench/measure"
 )
 
 // variant is a server to compare.

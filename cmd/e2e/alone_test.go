@@ -17,8 +17,8 @@ import (
 
 	_ "modernc.org/sqlite" // the driver that holds a lock below
 
-	"lars/client"
-	"lars/larspb"
+	"lars.internal/client"
+	"lars.internal/larspb"
 )
 
 // alone are the tests that do not depend on the kind of database.

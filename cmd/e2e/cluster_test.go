@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"lars/internal/testdb"
-	"lars/route"
-	"lars/store"
+	"lars.internal/internal/testdb"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // TestCluster holds the tests on a cluster of databases, which so share it:

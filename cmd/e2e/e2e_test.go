@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"testing"
 
-	"lars/client"
-	"lars/internal/testdb"
+	"lars.internal/client"
+	"lars.internal/internal/testdb"
 )
 
 func TestMain(m *testing.M) { testdb.Main(m) }

@@ -24,9 +24,9 @@ func build(t *testing.T) string {
 	dir := t.TempDir()
 	args := append([]string{"build", "-o", dir + "/"}, buildFlags...)
 	for _, name := range []string{"lars-dns", "lars-reporter", "lars-agent", "lars"} {
-		args = append(args, "lars/cmd/"+name)
+		args = append(args, "lars.internal/cmd/"+name)
 	}
-	args = append(args, "lars/bench/demo")
+	args = append(args, "lars.internal/demo")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"lars/agent"
-	"lars/client"
+	"lars.internal/agent"
+	"lars.internal/client"
 )
 
 // Hosts of the routes. Nobody listens there: the tests say how calls went.

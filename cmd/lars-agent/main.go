@@ -12,10 +12,10 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"lars/agent"
-	"lars/cmd/internal/process"
-	"lars/internal/config"
-	"lars/internal/debug"
+	"lars.internal/agent"
+	"lars.internal/cmd/internal/process"
+	"lars.internal/internal/config"
+	"lars.internal/internal/debug"
 )
 
 // version is set by the linker.

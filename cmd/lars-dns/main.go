@@ -13,12 +13,12 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"lars/cmd/internal/process"
-	"lars/cmd/internal/tables"
-	"lars/dns"
-	"lars/internal/config"
-	"lars/internal/debug"
-	"lars/store"
+	"lars.internal/cmd/internal/process"
+	"lars.internal/cmd/internal/tables"
+	"lars.internal/dns"
+	"lars.internal/internal/config"
+	"lars.internal/internal/debug"
+	"lars.internal/store"
 )
 
 // version is set by the linker.

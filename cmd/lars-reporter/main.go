@@ -12,12 +12,12 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"lars/cmd/internal/process"
-	"lars/cmd/internal/tables"
-	"lars/internal/config"
-	"lars/internal/debug"
-	"lars/reporter"
-	"lars/store"
+	"lars.internal/cmd/internal/process"
+	"lars.internal/cmd/internal/tables"
+	"lars.internal/internal/config"
+	"lars.internal/internal/debug"
+	"lars.internal/reporter"
+	"lars.internal/store"
 )
 
 // version is set by the linker.

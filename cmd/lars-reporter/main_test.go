@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 const shipped = "../../conf/lars_reporter.conf"

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"lars/cmd/internal/process"
+	"lars.internal/cmd/internal/process"
 )
 
 func TestArrange(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/client"
-	"lars/route"
+	"lars.internal/client"
+	"lars.internal/route"
 )
 
 // asked is what `lars gethost` and `lars getroute` print as JSON.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/store"
+	"lars.internal/store"
 )
 
 func newDB(s *settings) *cobra.Command {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/cmd/internal/process"
+	"lars.internal/cmd/internal/process"
 )
 
 var update = flag.Bool("update", false, "write docs/commands.md anew")

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/client"
-	"lars/route"
+	"lars.internal/client"
+	"lars.internal/route"
 )
 
 // exampleCalls is how often `lars example` calls the service.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/agent"
-	"lars/internal/config"
+	"lars.internal/agent"
+	"lars.internal/internal/config"
 )
 
 // defaultPages is where the agent's pages are, if nobody says otherwise.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"testing"
 
-	"lars/agent"
+	"lars.internal/agent"
 )
 
 // The agent shows at most MaxPage services at a time; the command goes on.

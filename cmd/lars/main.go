@@ -14,7 +14,7 @@ package main
 import (
 	"context"
 
-	"lars/cmd/internal/process"
+	"lars.internal/cmd/internal/process"
 )
 
 // version is set by the linker.

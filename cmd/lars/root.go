@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/cmd/internal/process"
-	"lars/internal/config"
+	"lars.internal/cmd/internal/process"
+	"lars.internal/internal/config"
 )
 
 // newRoot returns the command with all that is below it.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/admin"
-	"lars/route"
-	"lars/store"
+	"lars.internal/admin"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 func newRoute(s *settings) *cobra.Command {

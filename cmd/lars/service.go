@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/route"
+	"lars.internal/route"
 )
 
 // takeService takes a service, 1/2 or 1 2, from the front of the arguments.

@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/client"
-	"lars/cmd/internal/process"
-	"lars/cmd/internal/tables"
-	"lars/internal/config"
-	"lars/store"
+	"lars.internal/client"
+	"lars.internal/cmd/internal/process"
+	"lars.internal/cmd/internal/tables"
+	"lars.internal/internal/config"
+	"lars.internal/store"
 )
 
 // settings are the flags that all commands have, and what follows from them.

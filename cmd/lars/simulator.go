@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/client"
-	"lars/route"
+	"lars.internal/client"
+	"lars.internal/route"
 )
 
 // simulation is what `lars simulator` has found out.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars/route"
-	"lars/store"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // statusRow is a row of the report table as `lars status --json` prints it.

@@ -11,16 +11,16 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/cobra"
 
-	"lars/agent"
-	"lars/client"
-	"lars/cmd/internal/process"
-	"lars/cmd/internal/tables"
-	"lars/dns"
-	"lars/internal/config"
-	"lars/internal/debug"
-	"lars/reporter"
-	"lars/route"
-	"lars/store"
+	"lars.internal/agent"
+	"lars.internal/client"
+	"lars.internal/cmd/internal/process"
+	"lars.internal/cmd/internal/tables"
+	"lars.internal/dns"
+	"lars.internal/internal/config"
+	"lars.internal/internal/debug"
+	"lars.internal/reporter"
+	"lars.internal/route"
+	"lars.internal/store"
 )
 
 // seeds are the routes of a database that never had any. Nobody listens there.

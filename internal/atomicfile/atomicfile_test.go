@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"lars/internal/atomicfile"
+	"lars.internal/internal/atomicfile"
 )
 
 func text(s string) func(io.Writer) error {

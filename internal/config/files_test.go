@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 const original = "testdata/original/"

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 func TestParse(t *testing.T) {

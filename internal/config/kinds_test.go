@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 // given loads text for the only key of a set.

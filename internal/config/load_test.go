@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 // small has a key of most kinds and keeps what it read.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 func TestLogger(t *testing.T) {

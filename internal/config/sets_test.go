@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 // The sets below hold the keys that the original's files give, and more. That

@@ -17,8 +17,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/goleak"
 
-	"lars/internal/config"
-	"lars/internal/debug"
+	"lars.internal/internal/config"
+	"lars.internal/internal/debug"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,4 +1,4 @@
-module lars/bench/reactor/peers
+module lars.internal/bench/reactor/peers
 
 go 1.26
 

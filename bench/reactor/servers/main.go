@@ -13,7 +13,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"lars/reactor"
+	"lars.internal/reactor"
 )
 
 func main() {

@@ -22,7 +22,7 @@ import (
 	"runtime"
 	"syscall"
 
-	"lars/internal/config"
+	"lars.internal/internal/config"
 )
 
 // Env is what a process was started with.

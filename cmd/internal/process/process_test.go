@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"lars/agent"
-	"lars/dns"
-	"lars/reporter"
+	"lars.internal/agent"
+	"lars.internal/dns"
+	"lars.internal/reporter"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

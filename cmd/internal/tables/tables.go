@@ -23,8 +23,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"lars/internal/config"
-	"lars/store"
+	"lars.internal/internal/config"
+	"lars.internal/store"
 )
 
 // Open returns the database that c names. It makes the folder of the default

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"lars/internal/config"
-	"lars/store"
+	"lars.internal/internal/config"
+	"lars.internal/store"
 )
 
 // load returns the store section as these sources give it.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"lars/client"
+	"lars.internal/client"
 )
 
 // callTime is the longest that one call to a backend may take.

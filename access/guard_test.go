@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"lars/larspb"
-	"lars/reactor"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"lars/client"
+	"lars.internal/client"
 )
 
 // edit is one change of the route and how long it took to reach the agent.

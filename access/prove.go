@@ -6,8 +6,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/larspb"
-	"lars/reactor"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
 )
 
 // challengeWait is how long a client that has a secret waits to be asked for

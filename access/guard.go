@@ -7,8 +7,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars/larspb"
-	"lars/reactor"
+	"lars.internal/larspb"
+	"lars.internal/reactor"
 )
 
 // proofTimeout is how long a peer may take to prove the secret.

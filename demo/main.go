@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"lars/client"
+	"lars.internal/client"
 )
 
 // The service of the demo.
