@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -129,19 +130,15 @@ func bindBalance(set *config.Set, b *lb.Config) {
 }
 
 func (c *Config) setDefaults() {
-	if !c.IP.IsValid() {
-		c.IP = loopback
-	}
-	setDefault(&c.Policy, "classic")
-	setDefault(&c.ReportInterval, time.Second)
-	setDefault(&c.MaxServices, 100_000)
-	setDefault(&c.UpdateTimeout, 15*time.Second)
-	setDefault(&c.Balance, lb.DefaultConfig())
+	c.IP = cmp.Or(c.IP, loopback)
+	c.Policy = cmp.Or(c.Policy, "classic")
+	c.ReportInterval = cmp.Or(c.ReportInterval, time.Second)
+	c.MaxServices = cmp.Or(c.MaxServices, 100_000)
+	c.UpdateTimeout = cmp.Or(c.UpdateTimeout, 15*time.Second)
+	c.Balance = cmp.Or(c.Balance, lb.DefaultConfig())
 	c.DNS.setDefaults(dnsPort)
 	c.Reporter.setDefaults(reporterPort)
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Clock == nil {
 		start := time.Now()
 		c.Clock = func() time.Duration { return time.Since(start) }
@@ -149,19 +146,10 @@ func (c *Config) setDefaults() {
 }
 
 func (p *Peers) setDefaults(port int) {
-	if !p.IP.IsValid() {
-		p.IP = loopback
-	}
-	setDefault(&p.Port, port)
+	p.IP = cmp.Or(p.IP, loopback)
+	p.Port = cmp.Or(p.Port, port)
 	if len(p.Addrs) == 0 {
 		p.Addrs = []netip.AddrPort{netip.AddrPortFrom(p.IP, uint16(p.Port))}
-	}
-}
-
-func setDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
 	}
 }
 

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -99,27 +100,15 @@ func (c *Config) setDefaults() {
 			IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: DefaultPort, MaxConn: 1024, Threads: 5,
 		}
 	}
-	if c.Access == nil {
-		c.Access = new(config.AccessConfig)
-	}
-	if c.BadRows == nil {
-		c.BadRows = NewBadRows(nil)
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	setDefault(&c.PollInterval, defaultPoll)
-	setDefault(&c.QueryTimeout, defaultQueryTimeout)
-	setDefault(&c.ReloadInterval, defaultReload)
-	setDefault(&c.MaxSubscriptions, 100_000)
-	setDefault(&c.MaxOutput, 8<<20)
-	setDefault(&c.StallTimeout, 30*time.Second)
-}
-
-func setDefault[T int | time.Duration](v *T, d T) {
-	if *v == 0 {
-		*v = d
-	}
+	c.Access = cmp.Or(c.Access, new(config.AccessConfig))
+	c.BadRows = cmp.Or(c.BadRows, NewBadRows(nil))
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	c.PollInterval = cmp.Or(c.PollInterval, defaultPoll)
+	c.QueryTimeout = cmp.Or(c.QueryTimeout, defaultQueryTimeout)
+	c.ReloadInterval = cmp.Or(c.ReloadInterval, defaultReload)
+	c.MaxSubscriptions = cmp.Or(c.MaxSubscriptions, 100_000)
+	c.MaxOutput = cmp.Or(c.MaxOutput, 8<<20)
+	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
 }
 
 func (c *Config) validate() error {

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -93,10 +94,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			return nil, fmt.Errorf("reactor: client of %v: not every address is valid", cfg.Addrs)
 		}
 	}
-	setDefault(&cfg.ConnectTimeout, 3*time.Second)
-	setDefault(&cfg.BackoffMin, 500*time.Millisecond)
-	setDefault(&cfg.BackoffMax, 30*time.Second)
-	setDefault(&cfg.DrainTimeout, 5*time.Second)
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 3*time.Second)
+	cfg.BackoffMin = cmp.Or(cfg.BackoffMin, 500*time.Millisecond)
+	cfg.BackoffMax = cmp.Or(cfg.BackoffMax, 30*time.Second)
+	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
 	if cfg.BackoffMin < 0 || cfg.BackoffMin > cfg.BackoffMax {
 		return nil, fmt.Errorf("reactor: client of %v: back-off from %v to %v: want 0 < min <= max", cfg.Addrs, cfg.BackoffMin, cfg.BackoffMax)
 	}

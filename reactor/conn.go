@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -57,16 +58,14 @@ type ConnConfig struct {
 }
 
 func (c *ConnConfig) setDefaults() {
-	setDefault(&c.MaxFrame, DefaultMaxFrame)
-	setDefault(&c.HighWater, 1<<20)
-	setDefault(&c.LowWater, c.HighWater/4)
-	setDefault(&c.HardCap, 8<<20)
-	setDefault(&c.StallTimeout, 30*time.Second)
-	setDefault(&c.CloseTimeout, 5*time.Second)
-	setDefault(&c.KeepAlive, 15*time.Second)
-	if c.Buffers == nil {
-		c.Buffers = NewBufferPool(0)
-	}
+	c.MaxFrame = cmp.Or(c.MaxFrame, DefaultMaxFrame)
+	c.HighWater = cmp.Or(c.HighWater, 1<<20)
+	c.LowWater = cmp.Or(c.LowWater, c.HighWater/4)
+	c.HardCap = cmp.Or(c.HardCap, 8<<20)
+	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
+	c.CloseTimeout = cmp.Or(c.CloseTimeout, 5*time.Second)
+	c.KeepAlive = cmp.Or(c.KeepAlive, 15*time.Second)
+	c.Buffers = cmp.Or(c.Buffers, NewBufferPool(0))
 }
 
 func (c *ConnConfig) validate() error {
@@ -80,12 +79,6 @@ func (c *ConnConfig) validate() error {
 		return fmt.Errorf("reactor: water marks %d and %d: want low <= high <= HardCap %d bytes", c.LowWater, c.HighWater, c.HardCap)
 	}
 	return nil
-}
-
-func setDefault[T int | time.Duration](v *T, d T) {
-	if *v == 0 {
-		*v = d
-	}
 }
 
 // endpoint is what all connections of a server or a client share. Immutable

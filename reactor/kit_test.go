@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -93,7 +94,7 @@ func newServer(t testing.TB, cfg ServerConfig) *Server {
 	if !cfg.Addr.IsValid() {
 		cfg.Addr = loopback
 	}
-	setDefault(&cfg.Loops, 1)
+	cfg.Loops = cmp.Or(cfg.Loops, 1)
 	if cfg.Router == nil {
 		cfg.Router = echoes()
 	}

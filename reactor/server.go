@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -110,8 +111,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if !cfg.Addr.IsValid() {
 		return nil, fmt.Errorf("reactor: server: no address to listen on")
 	}
-	setDefault(&cfg.Loops, runtime.GOMAXPROCS(0))
-	setDefault(&cfg.DrainTimeout, 5*time.Second)
+	cfg.Loops = cmp.Or(cfg.Loops, runtime.GOMAXPROCS(0))
+	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
 	cfg.Conn.setDefaults()
 	if err := cfg.Conn.validate(); err != nil {
 		return nil, err

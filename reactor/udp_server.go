@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -41,8 +42,8 @@ func (c *UDPConfig) setDefaults() error {
 	if !c.Addr.IsValid() {
 		return fmt.Errorf("reactor: UDP: no address")
 	}
-	setDefault(&c.Batch, defaultBatch)
-	setDefault(&c.ReceiveBuffer, defaultSocketBuffer)
+	c.Batch = cmp.Or(c.Batch, defaultBatch)
+	c.ReceiveBuffer = cmp.Or(c.ReceiveBuffer, defaultSocketBuffer)
 	if c.Batch < 1 || c.Batch > 1024 {
 		return fmt.Errorf("reactor: UDP %v: Batch %d: want 1..1024 datagrams", c.Addr, c.Batch)
 	}

@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -85,22 +86,18 @@ func Bind(s *config.Set) *Config {
 
 func (c *Config) setDefaults() {
 	c.Reactor = reactorDefaults(c.Reactor)
-	if c.Access == nil {
-		c.Access = new(config.AccessConfig)
-	}
-	setDefault(&c.Threads, 3)
-	setDefault(&c.QueueSize, 8192)
-	setDefault(&c.MaxRows, 100_000)
-	setDefault(&c.QueryTimeout, 10*time.Second)
-	setDefault(&c.RetryMin, 100*time.Millisecond)
-	setDefault(&c.RetryMax, 5*time.Second)
-	setDefault(&c.FlushTimeout, 5*time.Second)
+	c.Access = cmp.Or(c.Access, new(config.AccessConfig))
+	c.Threads = cmp.Or(c.Threads, 3)
+	c.QueueSize = cmp.Or(c.QueueSize, 8192)
+	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
+	c.QueryTimeout = cmp.Or(c.QueryTimeout, 10*time.Second)
+	c.RetryMin = cmp.Or(c.RetryMin, 100*time.Millisecond)
+	c.RetryMax = cmp.Or(c.RetryMax, 5*time.Second)
+	c.FlushTimeout = cmp.Or(c.FlushTimeout, 5*time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 }
 
 func reactorDefaults(given *config.ReactorConfig) *config.ReactorConfig {
@@ -108,16 +105,8 @@ func reactorDefaults(given *config.ReactorConfig) *config.ReactorConfig {
 	if given != nil {
 		r = *given
 	}
-	if !r.IP.IsValid() {
-		r.IP = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
+	r.IP = cmp.Or(r.IP, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 	return &r
-}
-
-func setDefault[T int | time.Duration](v *T, d T) {
-	if *v == 0 {
-		*v = d
-	}
 }
 
 func (c *Config) validate() error {
