@@ -123,6 +123,7 @@ type Conn struct {
 	hup        bool   // the peer's end is in sight: read on after a short read
 	peerEOF    bool   // all input was read
 	paused     bool   // output is above the high-water mark
+	withheld   bool   // PauseReading was called
 	blocked    bool   // the kernel takes no output at the moment
 	queued     bool   // waits in loop.ready
 	writeShut  bool   // CloseWrite was asked for, and is still to be done
@@ -209,6 +210,27 @@ func (c *Conn) SetProperty(v any) { c.property = v }
 // server's or client's router: a way to let a connection through stages, such
 // as a login. Call it on the loop only.
 func (c *Conn) SetRouter(r *Router[*Conn]) { c.router = r }
+
+// PauseReading stops the reader: no further message is dispatched until
+// ResumeReading, not even one that has arrived with the present one. What has
+// been read stays, what comes fills the kernel's buffers, and then the peer
+// cannot send: this is how a server that cannot keep up slows its peers down.
+// Output is not affected. The peer's end is noticed only after what it sent
+// before has been dispatched, that is after ResumeReading, and the idle deadline
+// does not run meanwhile. Calling it again changes nothing. Call it on the loop
+// only.
+func (c *Conn) PauseReading() { c.withheld = true }
+
+// ResumeReading lets the reader go on after PauseReading, in a further turn of
+// the loop. Call it on the loop only.
+func (c *Conn) ResumeReading() {
+	if !c.withheld {
+		return
+	}
+	c.withheld = false
+	c.lastInput = c.loop.now // the peer was not listened to: its idle time begins anew
+	c.again()
+}
 
 // Close ends the connection in order: no further frame is dispatched, Send
 // fails from now on, what was sent before is written, the write side is shut,
@@ -384,7 +406,7 @@ func (c *Conn) hook(f func()) {
 func (c *Conn) checkIdle() {
 	idle := c.end.cfg.IdleTimeout
 	left := c.lastInput + idle - c.loop.clock()
-	if c.paused { // it is this side that does not read; the stall deadline judges the peer
+	if c.paused || c.withheld { // it is this side that does not read
 		left = idle
 	}
 	if left > 0 {

@@ -14,7 +14,7 @@ const (
 )
 
 // read takes input from the kernel and dispatches whole frames, until the
-// kernel has no more, the output is too full, or the budget is used up.
+// kernel has no more, the reader is paused, or the budget is used up.
 func (c *Conn) read() {
 	if c.state == stateLingering || c.state == stateDraining {
 		c.discard()
@@ -27,7 +27,7 @@ func (c *Conn) read() {
 	}
 	c.inBatch = false
 	c.flush()
-	if c.state == stateOpen && budget.spent() && !c.paused {
+	if budget.spent() && c.mayRead() {
 		c.again()
 	}
 }
@@ -64,10 +64,10 @@ func (c *Conn) take(t *turn) error {
 	return nil
 }
 
-// mayRead tells whether frames may be dispatched, and holds the reader back
-// while the output is above the high-water mark.
+// mayRead reports whether frames may be dispatched: not while the output is
+// above the high-water mark, nor after PauseReading.
 func (c *Conn) mayRead() bool {
-	return c.state == stateOpen && !c.ended.Load() && !c.paused
+	return c.state == stateOpen && !c.ended.Load() && !c.paused && !c.withheld
 }
 
 // readOnce reads once and dispatches what came. Input goes straight from the
