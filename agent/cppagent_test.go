@@ -137,7 +137,7 @@ func inOrder(t *testing.T, f frame) []byte {
 type services struct {
 	t        *testing.T
 	db       *store.DB
-	dns      *dns.Service
+	dns      *dns.Server
 	reporter *reporter.Service
 }
 

@@ -14,7 +14,7 @@ import (
 // DefaultPort is the TCP port of the route service.
 const DefaultPort = 7778
 
-// Config says what a Service does. Store must be set; the zero value of the
+// Config says what a Server does. Store must be set; the zero value of the
 // rest is ready to use.
 type Config struct {
 	// Reactor is where to listen, and for how many: the section [reactor].

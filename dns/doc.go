@@ -5,8 +5,8 @@
 //	cfg.BadRows = dns.NewBadRows(log)
 //	db, err := store.Open(dsn, store.Options{BadRow: cfg.BadRows.Report})
 //	cfg.Store, cfg.Log = db, log
-//	service, err := dns.New(*cfg)
-//	err = service.Serve(ctx)
+//	server, err := dns.New(*cfg)
+//	err = server.Serve(ctx)
 //
 // An agent sends a GetRouteRequest. That subscribes its connection to the
 // service for as long as the connection lasts. The GetRouteResponse comes at

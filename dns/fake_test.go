@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +21,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"lars.internal/dns"
-	"lars.internal/internal/config"
 	"lars.internal/larspb"
 	"lars.internal/route"
 )
@@ -233,7 +231,7 @@ func (j *journal) log() *slog.Logger { return slog.New(slog.NewTextHandler(j, ni
 
 // instance is a running service.
 type instance struct {
-	*dns.Service
+	*dns.Server
 	log  *journal
 	stop func() // ends Serve and waits for it; may be called twice
 }
@@ -243,17 +241,14 @@ func start(t *testing.T, store dns.Store, change func(*dns.Config)) *instance {
 	t.Helper()
 	in := &instance{log: new(journal)}
 	cfg := dns.Config{
-		Reactor: &config.ReactorConfig{
-			IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Threads: 2, MaxConn: 1000,
-		},
-		Store: store, Log: in.log.log(),
+		Reactor: loopback(0), Store: store, Log: in.log.log(),
 		PollInterval: 2 * time.Millisecond, ReloadInterval: time.Hour,
 	}
 	if change != nil {
 		change(&cfg)
 	}
 	var err error
-	if in.Service, err = dns.New(cfg); err != nil {
+	if in.Server, err = dns.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if err := in.Listen(); err != nil {

@@ -10,7 +10,7 @@ import (
 
 // newMetrics names what the service counts. Loops count for themselves; the
 // sums are made when somebody asks.
-func (s *Service) newMetrics() *metrics.Set {
+func (s *Server) newMetrics() *metrics.Set {
 	set := metrics.NewSet()
 	s.tableMetrics(set)
 	s.shardMetrics(set)
@@ -21,7 +21,7 @@ func (s *Service) newMetrics() *metrics.Set {
 	return set
 }
 
-func (s *Service) tableMetrics(set *metrics.Set) {
+func (s *Server) tableMetrics(set *metrics.Set) {
 	ofTable := func(name string, f func(*route.Table) float64) {
 		set.NewGauge(name, func() float64 {
 			if t := s.table.Load(); t != nil {
@@ -39,7 +39,7 @@ func (s *Service) tableMetrics(set *metrics.Set) {
 	})
 }
 
-func (s *Service) shardMetrics(set *metrics.Set) {
+func (s *Server) shardMetrics(set *metrics.Set) {
 	sum := func(name string, of func(*shardCounts) *counter) {
 		set.NewGauge(name, func() float64 { return s.sum(of) })
 	}
@@ -56,7 +56,7 @@ func (s *Service) shardMetrics(set *metrics.Set) {
 	set.NewGauge(`lars_dns_connections_refused_total{reason="access"}`, func() float64 { return float64(s.gate.Count()) })
 }
 
-func (s *Service) sum(of func(*shardCounts) *counter) float64 {
+func (s *Server) sum(of func(*shardCounts) *counter) float64 {
 	var total int64
 	for _, shard := range s.shards {
 		total += of(&shard.count).v.Load()
@@ -64,7 +64,7 @@ func (s *Service) sum(of func(*shardCounts) *counter) float64 {
 	return float64(total)
 }
 
-func (s *Service) storeMetrics(set *metrics.Set) {
+func (s *Server) storeMetrics(set *metrics.Set) {
 	c := &s.watcher.counts
 	c.polls = set.NewCounter("lars_dns_polls_total")
 	c.pollErrors = set.NewCounter("lars_dns_poll_errors_total")

@@ -35,7 +35,7 @@ const (
 // that changed up to it is in the table.
 type watcher struct {
 	// Immutable after newWatcher.
-	svc     *Service
+	svc     *Server
 	cfg     *Config
 	results chan loaded // capacity 1: its sender never waits
 
@@ -64,7 +64,7 @@ type watcherCounts struct {
 	cut                 *metrics.Gauge
 }
 
-func newWatcher(s *Service) *watcher {
+func newWatcher(s *Server) *watcher {
 	return &watcher{
 		svc:     s,
 		cfg:     &s.cfg,

@@ -49,7 +49,7 @@ type whole struct {
 	agentCfg *agent.Config
 	pages    *debug.Config
 	db       *store.DB
-	dns      *dns.Service
+	dns      *dns.Server
 	reporter *reporter.Service
 	agent    *agent.Agent
 	inside   *debug.Server

@@ -257,6 +257,47 @@ func TestServeReturnsWhenPortIsTaken(t *testing.T) {
 	}
 }
 
+// After New and Listen without Serve nothing released the port: a program that
+// failed to start its next part had to exit.
+func TestFinding14ClosedWithoutServe(t *testing.T) {
+	server, err := dns.New(dns.Config{Store: newFakeStore(), Reactor: loopback(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Close() // before Listen it has nothing to release
+	if server, err = dns.New(dns.Config{Store: newFakeStore(), Reactor: loopback(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	addr := server.Addr()
+	server.Close()
+	server.Close()
+	again, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		t.Fatalf("the port is still taken after Close: %v", err)
+	}
+	again.Close()
+}
+
+// Close ends Serve at once, although a peer keeps its connection open.
+func TestFinding14ClosedWhileServing(t *testing.T) {
+	in := startLoaded(t, newFakeStore(), nil)
+	p := dial(t, in)
+	p.ask(k12)
+	p.expect(k12)
+	in.Close()
+	in.Close()
+	p.expectEnd()
+	in.stop()
+}
+
+// loopback returns where to listen: a port of this machine, 0 for a free one.
+func loopback(port int) *config.ReactorConfig {
+	return &config.ReactorConfig{IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: port, Threads: 2, MaxConn: 1000}
+}
+
 func TestNewRejects(t *testing.T) {
 	for _, tt := range []struct {
 		name string

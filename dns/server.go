@@ -21,12 +21,12 @@ import (
 // announceChunk is how many changed services one task of a loop looks at.
 const announceChunk = 4096
 
-// Service is a route service. Make it with New.
-type Service struct {
+// Server is a route service. Make it with New.
+type Server struct {
 	// Immutable after New.
 	cfg     Config
 	gate    *access.Gate
-	server  *reactor.Server
+	tcp     *reactor.Server
 	shards  map[*reactor.Loop]*shard
 	keeper  *keeper // nil: no snapshot
 	watcher *watcher
@@ -44,12 +44,12 @@ type Service struct {
 }
 
 // New returns a service for cfg. It binds nothing and reads nothing.
-func New(cfg Config) (*Service, error) {
+func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg}
+	s := &Server{cfg: cfg}
 	s.gate = access.NewGate(access.Config{Allow: cfg.Access.Allow, Secret: string(cfg.Access.Secret), Log: cfg.Log})
 	connect := s.serverConfig()
 	s.gate.Guard(&connect)
@@ -57,7 +57,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dns: %w", err)
 	}
-	s.server = server
+	s.tcp = server
 	s.shards = make(map[*reactor.Loop]*shard)
 	for _, loop := range server.Loops() {
 		s.shards[loop] = newShard(loop, &s.table, &s.cfg)
@@ -70,7 +70,7 @@ func New(cfg Config) (*Service, error) {
 	return s, nil
 }
 
-func (s *Service) serverConfig() reactor.ServerConfig {
+func (s *Server) serverConfig() reactor.ServerConfig {
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDGetRouteRequest, func(c *reactor.Conn, body []byte) { s.shards[c.Loop()].answer(c, body) })
 	return reactor.ServerConfig{
@@ -94,7 +94,7 @@ func (s *Service) serverConfig() reactor.ServerConfig {
 
 // turnedAway counts a peer for whom there is no room. The gate counts whom it
 // refuses itself.
-func (s *Service) turnedAway(_ netip.AddrPort, reason error) {
+func (s *Server) turnedAway(_ netip.AddrPort, reason error) {
 	if !errors.Is(reason, access.ErrNetwork) {
 		s.refused.Add(1)
 	}
@@ -102,23 +102,23 @@ func (s *Service) turnedAway(_ netip.AddrPort, reason error) {
 
 // Listen binds the address of the Config. Serve does it too, if it has not
 // been done.
-func (s *Service) Listen() error {
-	if err := s.server.Listen(); err != nil {
+func (s *Server) Listen() error {
+	if err := s.tcp.Listen(); err != nil {
 		return fmt.Errorf("dns: %w; another address: [reactor] ip, port", err)
 	}
 	return nil
 }
 
 // Addr returns the address that Listen bound.
-func (s *Service) Addr() netip.AddrPort { return s.server.Addr() }
+func (s *Server) Addr() netip.AddrPort { return s.tcp.Addr() }
 
 // Loops returns how many event loops Serve runs.
-func (s *Service) Loops() int { return len(s.server.Loops()) }
+func (s *Server) Loops() int { return len(s.tcp.Loops()) }
 
 // Serve answers until ctx is done, lets the connections drain, and returns
 // nil. A store that does not answer is no reason to return. Serve may be
 // called once.
-func (s *Service) Serve(ctx context.Context) error {
+func (s *Server) Serve(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (s *Service) Serve(ctx context.Context) error {
 		stopKeeping = background(ctx, s.keeper.run)
 	}
 	s.cfg.Log.Info("dns: listening", "addr", s.Addr())
-	err := s.server.Serve(ctx)
+	err := s.tcp.Serve(ctx)
 	stopWatching()
 	stopKeeping() // last: it keeps what the watcher brought in
 	if err != nil {
@@ -137,6 +137,11 @@ func (s *Service) Serve(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Close releases the address of a server that listens and was never served,
+// and makes Serve return without waiting for peers otherwise. It may be called
+// at any time and any number of times. A closed server serves nothing.
+func (s *Server) Close() { s.tcp.Close() }
 
 // background runs f in a goroutine. The function that it returns stops f and
 // waits for it; nothing else does, so f outlives the end of ctx until then.
@@ -174,12 +179,12 @@ func background(ctx context.Context, f func(context.Context)) (stop func()) {
 //	snapshot_age_seconds         of what the snapshot file holds, 0: it holds nothing
 //	snapshot_writes_total        of the snapshot file
 //	snapshot_errors_total        writes of it that failed
-func (s *Service) Metrics() *metrics.Set { return s.metrics }
+func (s *Server) Metrics() *metrics.Set { return s.metrics }
 
 // Ready returns nil when the service answers from routes that it loaded from
 // the store in this run, whether or not the store answers now. Otherwise it
 // says what the service answers from, and what is wrong with the store.
-func (s *Service) Ready() error {
+func (s *Server) Ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fresh {
@@ -198,7 +203,7 @@ func (s *Service) Ready() error {
 
 // restore takes the table of the snapshot, if there is one, before anything
 // else runs.
-func (s *Service) restore() {
+func (s *Server) restore() {
 	if s.keeper == nil {
 		return
 	}
@@ -214,39 +219,39 @@ func (s *Service) restore() {
 
 // publish makes a newer table the one that is answered from, and pushes the
 // services that differ. Only the watcher calls it.
-func (s *Service) publish(table *route.Table, changed []route.Key) {
+func (s *Server) publish(table *route.Table, changed []route.Key) {
 	if first := s.table.Swap(table) == nil; first {
-		s.server.RunOnAllLoops(func(l *reactor.Loop) { s.shards[l].push.announceAll() })
+		s.tcp.RunOnAllLoops(func(l *reactor.Loop) { s.shards[l].push.announceAll() })
 		return
 	}
 	for chunk := range slices.Chunk(changed, announceChunk) {
-		s.server.RunOnAllLoops(func(l *reactor.Loop) { s.shards[l].push.announce(chunk) })
+		s.tcp.RunOnAllLoops(func(l *reactor.Loop) { s.shards[l].push.announce(chunk) })
 	}
 }
 
 // confirm notes that the table is what the store holds.
-func (s *Service) confirm() {
+func (s *Server) confirm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fresh, s.asOf, s.trouble = true, time.Now(), nil
 }
 
 // isFresh tells whether the table has been in the store in this run.
-func (s *Service) isFresh() bool {
+func (s *Server) isFresh() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fresh
 }
 
 // blame notes why the store could not be read.
-func (s *Service) blame(err error) {
+func (s *Server) blame(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trouble = err
 }
 
 // snapshot returns what the keeper is to keep.
-func (s *Service) snapshot() (*route.Table, time.Time) {
+func (s *Server) snapshot() (*route.Table, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.table.Load(), s.asOf
