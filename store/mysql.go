@@ -61,6 +61,8 @@ const (
 	errNoSuchUser       = 1045 // or another password
 	errNoRightDatabase  = 1044
 	errNoRightTable     = 1142
+	errNoRightColumn    = 1143
+	errNoRightServer    = 1227
 	errUnknownVariable  = 1193
 	errNotSupportedYet  = 1235
 )
@@ -102,10 +104,23 @@ func wayOutMySQL(_ source, err error) error {
 		return fmt.Errorf("%w; make it writable, or give the DSN a host that is", err)
 	case errNoSuchUser:
 		return fmt.Errorf("%w; look at user and password of the DSN", err)
-	case errNoRightDatabase, errNoRightTable:
+	case errNoRightDatabase, errNoRightTable, errNoRightColumn, errNoRightServer:
 		return fmt.Errorf("%w; grant it, or name another user in the DSN", err)
 	}
 	return err
+}
+
+// isRefusal reports whether the server refused the account a right.
+func isRefusal(err error) bool {
+	var e *mysql.MySQLError
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Number {
+	case errNoSuchUser, errNoRightDatabase, errNoRightTable, errNoRightColumn, errNoRightServer:
+		return true
+	}
+	return false
 }
 
 // connectionLost reports whether an error is of the connection, not of the

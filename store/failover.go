@@ -141,13 +141,47 @@ type mysqlConn interface {
 }
 
 // hostConn is a connection that is not used again once its host is not the
-// one in use.
+// one in use, or once the server has refused it a right: what an account may do
+// in its database, a server finds out when the connection is made. After a GRANT
+// only a new connection has the right.
 type hostConn struct {
 	mysqlConn
 
 	// Immutable.
 	hosts *hosts
 	at    int64
+
+	// Owned by the goroutine that package sql has lent the connection to.
+	refused bool
+}
+
+// BeginTx implements driver.ConnBeginTx.
+func (c *hostConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.mysqlConn.BeginTx(ctx, opts)
+	return tx, c.note(err)
+}
+
+// PrepareContext implements driver.ConnPrepareContext.
+func (c *hostConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	stmt, err := c.mysqlConn.PrepareContext(ctx, query)
+	return stmt, c.note(err)
+}
+
+// ExecContext implements driver.ExecerContext.
+func (c *hostConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	result, err := c.mysqlConn.ExecContext(ctx, query, args)
+	return result, c.note(err)
+}
+
+// QueryContext implements driver.QueryerContext.
+func (c *hostConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.mysqlConn.QueryContext(ctx, query, args)
+	return rows, c.note(err)
+}
+
+func (c *hostConn) note(err error) error {
+	c.refused = c.refused || isRefusal(err)
+	return err
 }
 
 // ResetSession implements driver.SessionResetter: called before a reuse.
@@ -159,4 +193,6 @@ func (c *hostConn) ResetSession(ctx context.Context) error {
 }
 
 // IsValid implements driver.Validator: called after a use.
-func (c *hostConn) IsValid() bool { return c.hosts.current() == c.at && c.mysqlConn.IsValid() }
+func (c *hostConn) IsValid() bool {
+	return !c.refused && c.hosts.current() == c.at && c.mysqlConn.IsValid()
+}
