@@ -138,7 +138,7 @@ type services struct {
 	t        *testing.T
 	db       *store.DB
 	dns      *dns.Server
-	reporter *reporter.Service
+	reporter *reporter.Server
 }
 
 func startServices(t *testing.T, now func() time.Time) *services {

@@ -20,7 +20,7 @@ const (
 	maxQueueSize = 1_000_000
 )
 
-// Config describes a Service. Sink must be set; the zero value of everything
+// Config describes a Server. Sink must be set; the zero value of everything
 // else is ready to use. The name in brackets is the key in the configuration
 // file.
 type Config struct {

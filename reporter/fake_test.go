@@ -133,7 +133,7 @@ func (b *syncBuffer) count(text string) int {
 
 // running is a service under test.
 type running struct {
-	*Service
+	*Server
 	t    *testing.T
 	sink *fakeSink
 	log  *syncBuffer
@@ -161,7 +161,7 @@ func start(t *testing.T, cfg Config) *running {
 	cfg.Now = func() time.Time { return time.Unix(noon, 0) }
 	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
 	var err error
-	if r.Service, err = New(cfg); err != nil {
+	if r.Server, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Listen(); err != nil {

@@ -45,7 +45,7 @@ func newCounts(set *metrics.Set) *counts {
 }
 
 // gauges registers what is read from the service when somebody scrapes.
-func (s *Service) gauges() {
+func (s *Server) gauges() {
 	s.metrics.NewGauge("lars_reporter_connections", func() float64 { return float64(s.server.Conns()) })
 	s.metrics.NewGauge(`lars_reporter_connections_refused_total{reason="access"}`, func() float64 { return float64(s.gate.Count()) })
 	s.metrics.NewGauge("lars_reporter_store_up", func() float64 {
@@ -63,7 +63,7 @@ func (s *Service) gauges() {
 	}
 }
 
-func (s *Service) unknownMessages() float64 {
+func (s *Server) unknownMessages() float64 {
 	return foldLoops(s.server, func(l reactor.LoopStats) uint64 { return l.MessagesUnknown })
 }
 

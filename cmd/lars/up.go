@@ -50,7 +50,7 @@ type whole struct {
 	pages    *debug.Config
 	db       *store.DB
 	dns      *dns.Server
-	reporter *reporter.Service
+	reporter *reporter.Server
 	agent    *agent.Agent
 	inside   *debug.Server
 }

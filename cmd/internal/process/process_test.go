@@ -132,7 +132,7 @@ func TestRunServesNothingWhenAUnitCannotBind(t *testing.T) {
 }
 
 // The services are units on event loops.
-var _ = []looper{(*agent.Agent)(nil), (*dns.Server)(nil), (*reporter.Service)(nil)}
+var _ = []looper{(*agent.Agent)(nil), (*dns.Server)(nil), (*reporter.Server)(nil)}
 
 // looped is a unit on event loops.
 type looped struct {

@@ -18,7 +18,7 @@
 // without a timestamp, or with one that is more than five minutes ahead, is
 // stored under the time of its arrival.
 //
-// All methods of a Service are safe from any goroutine. Any number of services
+// All methods of a Server are safe from any goroutine. Any number of servers
 // may run in one process.
 //
 // Stored are the counts of the present window, as the table has it; the totals
@@ -55,8 +55,8 @@ type Sink interface {
 // ignoreUnknown leaves out the fields of newer peers.
 var ignoreUnknown = proto.UnmarshalOptions{DiscardUnknown: true}
 
-// Service is a report service.
-type Service struct {
+// Server is a report service.
+type Server struct {
 	// Immutable after New.
 	cfg     Config
 	metrics *metrics.Set
@@ -70,10 +70,10 @@ type Service struct {
 	serving atomic.Bool // reports are taken
 }
 
-// New returns a service that is not bound yet. It fails for a configuration
+// New returns a server that is not bound yet. It fails for a configuration
 // that cannot work.
-func New(cfg Config) (*Service, error) {
-	s := &Service{cfg: cfg, metrics: metrics.NewSet()}
+func New(cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg, metrics: metrics.NewSet()}
 	s.cfg.setDefaults()
 	if err := s.cfg.validate(); err != nil {
 		return nil, fmt.Errorf("reporter: %w", err)
@@ -91,7 +91,7 @@ func New(cfg Config) (*Service, error) {
 	return s, nil
 }
 
-func (s *Service) newServer() (err error) {
+func (s *Server) newServer() (err error) {
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDReportStatusRequest, s.report)
 	server := reactor.ServerConfig{
@@ -108,7 +108,7 @@ func (s *Service) newServer() (err error) {
 }
 
 // Listen binds the address. Serve does it too, if it has not been done.
-func (s *Service) Listen() error {
+func (s *Server) Listen() error {
 	if err := s.server.Listen(); err != nil {
 		return fmt.Errorf("reporter: %w; another address: [reactor] ip, port", err)
 	}
@@ -116,18 +116,18 @@ func (s *Service) Listen() error {
 }
 
 // Addr returns the address that Listen bound.
-func (s *Service) Addr() netip.AddrPort { return s.server.Addr() }
+func (s *Server) Addr() netip.AddrPort { return s.server.Addr() }
 
 // Loops returns how many event loops Serve runs: those of the connections and
 // those that store.
-func (s *Service) Loops() int { return len(s.server.Loops()) + s.cfg.Threads }
+func (s *Server) Loops() int { return len(s.server.Loops()) + s.cfg.Threads }
 
 // Metrics returns what the service counts.
-func (s *Service) Metrics() *metrics.Set { return s.metrics }
+func (s *Server) Metrics() *metrics.Set { return s.metrics }
 
 // Ready returns nil while reports are taken and stored, else the reason why
 // they are not.
-func (s *Service) Ready() error {
+func (s *Server) Ready() error {
 	if !s.serving.Load() {
 		return errors.New("reporter: not serving")
 	}
@@ -137,7 +137,7 @@ func (s *Service) Ready() error {
 // Serve takes reports until ctx is done. Then it closes the connections, stores
 // what it has accepted for at most Config.FlushTimeout, and returns when
 // nothing of the service runs any more. It may be called once.
-func (s *Service) Serve(ctx context.Context) error {
+func (s *Server) Serve(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (s *Service) Serve(ctx context.Context) error {
 
 // startThreads starts the storing threads. They end by finish, or when storing
 // is done; wait waits for them. One that fails by itself calls stopTaking.
-func (s *Service) startThreads(storing context.Context, stopTaking func()) (wait func() error) {
+func (s *Server) startThreads(storing context.Context, stopTaking func()) (wait func() error) {
 	var running sync.WaitGroup
 	errs := make([]error, len(s.threads))
 	for i, t := range s.threads {
@@ -183,9 +183,15 @@ func (s *Service) startThreads(storing context.Context, stopTaking func()) (wait
 	}
 }
 
+// Close releases the address of a server that listens and was never served, and
+// makes Serve return without waiting for peers otherwise; what was accepted is
+// stored first, as at the end of its context. It may be called at any time and
+// any number of times. A closed server serves nothing.
+func (s *Server) Close() { s.server.Close() }
+
 // countUnwritten counts what no time was left to store. It runs after the
 // storing threads have ended.
-func (s *Service) countUnwritten() {
+func (s *Server) countUnwritten() {
 	rows := 0
 	for _, t := range s.threads {
 		rows += t.backlog.len()
@@ -197,7 +203,7 @@ func (s *Service) countUnwritten() {
 }
 
 // report handles a ReportStatusRequest. It runs on the connection's loop.
-func (s *Service) report(_ *reactor.Conn, body []byte) {
+func (s *Server) report(_ *reactor.Conn, body []byte) {
 	var m larspb.ReportStatusRequest
 	if err := ignoreUnknown.Unmarshal(body, &m); err != nil {
 		s.count.malformed.Inc()
@@ -217,7 +223,7 @@ func (s *Service) report(_ *reactor.Conn, body []byte) {
 	}
 }
 
-func (s *Service) countReport(m *larspb.ReportStatusRequest, d decoded) {
+func (s *Server) countReport(m *larspb.ReportStatusRequest, d decoded) {
 	s.count.reports.Inc()
 	s.count.results.Add(len(m.GetResults()))
 	s.count.badHost.Add(d.refused)
@@ -226,7 +232,7 @@ func (s *Service) countReport(m *larspb.ReportStatusRequest, d decoded) {
 	}
 }
 
-func (s *Service) refused(_ netip.AddrPort, reason error) {
+func (s *Server) refused(_ netip.AddrPort, reason error) {
 	switch {
 	case errors.Is(reason, reactor.ErrMaxConns):
 		s.count.refusedLimit.Inc()

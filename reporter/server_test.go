@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -199,5 +200,38 @@ func TestPortInUse(t *testing.T) {
 	err = s.Serve(context.Background())
 	if err == nil || !strings.Contains(err.Error(), r.Addr().String()) || !strings.Contains(err.Error(), "[reactor]") {
 		t.Errorf("error %v, want one that names %v and the key", err, r.Addr())
+	}
+}
+
+// After New and Listen without Serve nothing released the port: a program that
+// failed to start its next part had to exit.
+func TestFinding14ClosedWithoutServe(t *testing.T) {
+	s, err := New(Config{Sink: newSink(), Reactor: &config.ReactorConfig{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	addr := s.Addr()
+	s.Close()
+	s.Close()
+	again, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		t.Fatalf("the port is still taken after Close: %v", err)
+	}
+	again.Close()
+}
+
+// Close ends Serve at once, although a peer keeps its connection open.
+func TestFinding14ClosedWhileServing(t *testing.T) {
+	r := start(t, Config{})
+	c := r.dial()
+	send(t, c, status(noon, 1, hostA))
+	r.awaitRow(rowA, 1)
+	r.Close()
+	r.Close()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
 	}
 }
