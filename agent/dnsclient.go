@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"lars.internal/access"
 	"lars.internal/larspb"
 	"lars.internal/reactor"
@@ -139,7 +137,7 @@ func (d *dnsClient) sendPulls(keys []route.Key) {
 }
 
 func (d *dnsClient) send(conn *reactor.Conn, key route.Key) {
-	d.body = appendPull(d.body[:0], key)
+	d.body = larspb.RouteQuery{Modid: key.Modid, Cmdid: key.Cmdid}.AppendPull(d.body[:0])
 	if conn.Pending() > highWater || conn.Send(larspb.IDGetRouteRequest, d.body) != nil {
 		d.dropped.Add(1)
 		d.routes.pullFailed(key)
@@ -199,18 +197,18 @@ func (d *dnsClient) closed(conn *reactor.Conn, reason error) {
 
 // received takes an answer or a push.
 func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
-	var m larspb.GetRouteResponse
-	if proto.Unmarshal(body, &m) != nil {
+	var a larspb.RouteAnswer
+	if a.Parse(body) != nil {
 		d.broken.Add(1)
 		return
 	}
 	d.pending, d.answered = false, true
 	d.confirm()
-	hosts, ok := d.hostsOf(&m)
-	if !ok {
-		return
+	d.badHosts.Add(uint64(a.Refused))
+	if a.Refused > 0 && len(a.Hosts) == 0 {
+		return // the hosts that are known serve better than none
 	}
-	o := d.routes.update(route.Key{Modid: m.Modid, Cmdid: m.Cmdid}, hosts, m.Truncated, d.clock())
+	o := d.routes.update(a.Key, withoutDuplicates(a.Hosts), a.Truncated, d.clock())
 	switch {
 	case o.unknown:
 		d.ignored.Add(1)
@@ -225,22 +223,13 @@ func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
 	}
 }
 
-// hostsOf returns the hosts of a message without duplicates, in its order if
-// there were none. It is not ok if there are hosts and nobody can call any: the
-// hosts that are known serve better than none.
-func (d *dnsClient) hostsOf(m *larspb.GetRouteResponse) (hosts []route.Host, ok bool) {
-	for _, info := range m.Host {
-		h, err := route.NewHost(uint32(info.GetIp()), int64(info.GetPort()))
-		if err != nil {
-			d.badHosts.Add(1)
-			continue
-		}
-		hosts = append(hosts, h)
-	}
+// withoutDuplicates returns each host once, in the order of hosts if there were
+// no duplicates.
+func withoutDuplicates(hosts []route.Host) []route.Host {
 	sorted := slices.Clone(hosts)
 	slices.SortFunc(sorted, route.Host.Compare)
 	if sorted = slices.Compact(sorted); len(sorted) < len(hosts) {
-		hosts = sorted
+		return sorted
 	}
-	return hosts, len(hosts) > 0 || len(m.Host) == 0
+	return hosts
 }

@@ -162,7 +162,8 @@ func (p *ports) getRoute(dst, body []byte) ([]byte, bool) {
 	if pull {
 		p.pull(key)
 	}
-	return appendRoute(dst, q, hosts, cut, larspb.MaxDatagramBody), true
+	a := larspb.RouteAnswer{Key: key, Hosts: hosts, Seq: q.Seq, Truncated: cut}
+	return a.Append(dst, larspb.MaxDatagramBody), true
 }
 
 // report takes a ReportRequest. A host that cannot exist is not looked up.

@@ -7,20 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"lars.internal/access"
 	"lars.internal/larspb"
 	"lars.internal/lb"
 	"lars.internal/reactor"
-	"lars.internal/route"
 )
 
 const (
-	// resultsPerMessage hosts fit one message whatever their numbers are: a
-	// result has at most 53 bytes, what stands around them 39.
-	resultsPerMessage = 1200
-
 	// reportsPerTurn is how many services are reported before the loop looks
 	// at its socket again.
 	reportsPerTurn = 512
@@ -64,7 +57,7 @@ type reportClient struct {
 	left    int            // services of this shard that were waiting when it got there
 	lost    time.Duration  // from here on reports may have been lost
 	results []lb.Result
-	message larspb.ReportStatusRequest
+	coded   []larspb.CallResult // results as a message has them
 	body    []byte
 	stamp   int64 // Unix seconds; never goes back
 
@@ -201,28 +194,21 @@ func (r *reportClient) sendNext(conn *reactor.Conn, sh *shard) {
 	if !ok {
 		return
 	}
-	for len(results) > 0 {
-		n := min(len(results), resultsPerMessage)
-		r.send(conn, key, results[:n])
-		results = results[n:]
+	m := larspb.StatusReport{
+		Key: key, Caller: larspb.IPOf(r.callerOn(conn)), Time: r.now(), Results: r.coded[:0],
+	}
+	for i := range results {
+		m.Results = append(m.Results, coded(&results[i]))
+	}
+	r.coded = m.Results
+	for len(m.Results) > 0 {
+		r.body, m.Results = m.Append(r.body[:0], larspb.MaxBody)
+		r.send(conn, r.body)
 	}
 }
 
-func (r *reportClient) send(conn *reactor.Conn, key route.Key, results []lb.Result) {
-	m := &r.message
-	m.Modid, m.Cmdid = key.Modid, key.Cmdid
-	m.Caller = larspb.IPOf(r.callerOn(conn))
-	m.Ts = r.now()
-	m.Results = m.Results[:0]
-	for i := range results {
-		m.Results = appendResult(m.Results, &results[i])
-	}
-	body, err := proto.MarshalOptions{}.MarshalAppend(r.body[:0], m)
-	if err == nil {
-		r.body = body
-		err = conn.Send(larspb.IDReportStatusRequest, body)
-	}
-	if err != nil {
+func (r *reportClient) send(conn *reactor.Conn, body []byte) {
+	if conn.Send(larspb.IDReportStatusRequest, body) != nil {
 		r.failed.Add(1)
 		return
 	}
@@ -237,19 +223,11 @@ func (r *reportClient) now() uint32 {
 	return uint32(r.stamp)
 }
 
-// appendResult reuses the messages that lie behind the end of the slice.
-func appendResult(to []*larspb.HostCallResult, from *lb.Result) []*larspb.HostCallResult {
-	if len(to) < cap(to) && to[:len(to)+1][len(to)] != nil {
-		to = to[:len(to)+1]
-	} else {
-		to = append(to, new(larspb.HostCallResult))
+func coded(r *lb.Result) larspb.CallResult {
+	return larspb.CallResult{
+		IP: int32(r.Host.IP), Port: int32(r.Host.Port), Overload: r.Overload,
+		Succ: r.Succ, Err: r.Err, TotalSucc: r.TotalSucc, TotalErr: r.TotalErr,
 	}
-	m := to[len(to)-1]
-	m.Ip, m.Port = int32(from.Host.IP), int32(from.Host.Port)
-	m.Succ, m.Err = from.Succ, from.Err
-	m.TotalSucc, m.TotalErr = from.TotalSucc, from.TotalErr
-	m.Overload = from.Overload
-	return to
 }
 
 func (r *reportClient) callerOn(conn *reactor.Conn) netip.Addr {

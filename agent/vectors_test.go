@@ -125,61 +125,6 @@ func compareReport(t *testing.T, got *larspb.ReportStatusRequest, frame []byte) 
 	}
 }
 
-// The C++ dns aborts on a frame without a
-// body, so service 0/0 is pulled with one.
-func TestPullIsNeverEmpty(t *testing.T) {
-	for _, key := range []route.Key{{}, {Modid: 1}, {Cmdid: 1}, {Modid: -1, Cmdid: -1}} {
-		body := appendPull(nil, key)
-		var m larspb.GetRouteRequest
-		if err := proto.Unmarshal(body, &m); err != nil || len(body) == 0 || m.Modid != key.Modid || m.Cmdid != key.Cmdid {
-			t.Errorf("pull of %v: %x, %v", key, body, err)
-		}
-	}
-}
-
-// checkRoute compares appendRoute with the generated code.
-func checkRoute(t *testing.T, q larspb.RouteQuery, hosts []route.Host, limit int) {
-	t.Helper()
-	prefix := []byte("before")
-	got := appendRoute(prefix, q, hosts, false, limit)[len(prefix):]
-	if len(got) > limit {
-		t.Fatalf("%d bytes, over the limit of %d", len(got), limit)
-	}
-	var m larspb.GetRouteResponse
-	if err := proto.Unmarshal(got, &m); err != nil {
-		t.Fatal(err)
-	}
-	if m.Truncated != (len(m.Host) < len(hosts)) {
-		t.Fatalf("%d of %d hosts, truncated %v", len(m.Host), len(hosts), m.Truncated)
-	}
-	want := responseOf(route.Key{Modid: q.Modid, Cmdid: q.Cmdid}, hosts[:len(m.Host)])
-	want.Seq, want.Truncated = q.Seq, m.Truncated
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, body) {
-		t.Fatalf("%x\nwant %x", got, body)
-	}
-	if one := limit - len(got); m.Truncated && one > maxTail+2+15 {
-		t.Fatalf("%d bytes are left and a host is left out", one)
-	}
-}
-
-func FuzzAppendRoute(f *testing.F) {
-	f.Add(int32(1), int32(2), uint32(3), uint32(0xC0A80171), uint16(7777), 5, 100)
-	f.Add(int32(0), int32(0), uint32(0), uint32(1), uint16(1), 0, 40)
-	f.Add(int32(-1), int32(-1), uint32(1<<31), uint32(1<<31), uint16(65535), 10_000, larspb.MaxDatagramBody)
-	f.Fuzz(func(t *testing.T, modid, cmdid int32, seq, ip uint32, port uint16, n, limit int) {
-		hosts := make([]route.Host, max(0, min(n, 10_000)))
-		for i := range hosts {
-			hosts[i] = route.Host{IP: max(1, ip+uint32(i*i)), Port: max(1, port-uint16(i))}
-		}
-		limit = max(40, min(limit, larspb.MaxDatagramBody))
-		checkRoute(t, larspb.RouteQuery{Modid: modid, Cmdid: cmdid, Seq: seq}, hosts, limit)
-	})
-}
-
 // FuzzMessages gives the handlers of the ports any body.
 func FuzzMessages(f *testing.F) {
 	f.Add([]byte{})

@@ -3,6 +3,7 @@ package dns
 import (
 	"time"
 
+	"lars.internal/larspb"
 	"lars.internal/reactor"
 	"lars.internal/route"
 )
@@ -138,7 +139,7 @@ func (p *pusher) pushTo(sub *subscriber, key route.Key, b *budget) {
 func (p *pusher) encode(key route.Key) []byte {
 	table := p.shard.table.Load()
 	if p.bodyTable != table || p.bodyKey != key {
-		p.body = appendRoute(p.body[:0], key, table.Hosts(key))
+		p.body = larspb.RouteAnswer{Key: key, Hosts: table.Hosts(key)}.Append(p.body[:0], larspb.MaxBody)
 		p.bodyKey, p.bodyTable = key, table
 	}
 	return p.body

@@ -138,7 +138,7 @@ func (s *shard) answer(c *reactor.Conn, body []byte) {
 	table := s.table.Load()
 	switch {
 	case table != nil:
-		s.scratch = appendRoute(s.scratch[:0], key, table.Hosts(key))
+		s.scratch = larspb.RouteAnswer{Key: key, Hosts: table.Hosts(key)}.Append(s.scratch[:0], larspb.MaxBody)
 		s.send(sub, key, s.scratch)
 	case subscribed:
 		s.count.held.add(1) // the announcement of the first table answers it

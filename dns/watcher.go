@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"lars.internal/larspb"
 	"lars.internal/route"
 )
 
@@ -218,7 +219,8 @@ func (w *watcher) watchLengths(table *route.Table, keys iter.Seq[route.Key]) {
 	for key := range keys {
 		hosts := table.Hosts(key)
 		_, known := w.cut[key]
-		switch fit := fitting(hosts); {
+		fit := larspb.RouteAnswer{Key: key, Hosts: hosts}.Fitting(larspb.MaxBody)
+		switch {
 		case fit == len(hosts):
 			delete(w.cut, key)
 		case !known:

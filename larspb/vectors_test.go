@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// vector is a frame that a C++ peer sent or accepted.
+// vector is a frame that a C++ peer sent or accepted, or one of level 1.
 type vector struct {
 	Name   string
 	Msgid  int32
@@ -20,7 +20,8 @@ type vector struct {
 	Frame  string `json:"frame_hex"`
 }
 
-// newMessage holds the type of the body of each message id.
+// newMessage holds the type of the body of each message id that has a codec or
+// a vector.
 var newMessage = map[int32]func() proto.Message{
 	IDGetRouteRequest:     func() proto.Message { return new(GetRouteRequest) },
 	IDGetRouteResponse:    func() proto.Message { return new(GetRouteResponse) },
@@ -30,22 +31,30 @@ var newMessage = map[int32]func() proto.Message{
 	IDReportRequest:       func() proto.Message { return new(ReportRequest) },
 	IDAPIGetRouteRequest:  func() proto.Message { return new(GetRouteRequest) },
 	IDAPIGetRouteResponse: func() proto.Message { return new(GetRouteResponse) },
+	IDUnsubscribe:         func() proto.Message { return new(Unsubscribe) },
+	IDReportAck:           func() proto.Message { return new(ReportAck) },
+	IDPing:                func() proto.Message { return new(Ping) },
+	IDPong:                func() proto.Message { return new(Pong) },
 }
 
 func loadVectors(t testing.TB) []vector {
 	t.Helper()
-	text, err := os.ReadFile("testdata/vectors.json")
-	if err != nil {
-		t.Fatal(err)
+	var all []vector
+	for _, file := range []string{"testdata/vectors.json", "testdata/level1.json"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var vectors []vector
+		if err := json.Unmarshal(text, &vectors); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if len(vectors) == 0 {
+			t.Fatalf("%s: no vectors", file)
+		}
+		all = append(all, vectors...)
 	}
-	var vectors []vector
-	if err := json.Unmarshal(text, &vectors); err != nil {
-		t.Fatal(err)
-	}
-	if len(vectors) == 0 {
-		t.Fatal("no vectors")
-	}
-	return vectors
+	return all
 }
 
 func (v vector) bytes(t testing.TB) []byte {

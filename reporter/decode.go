@@ -22,27 +22,27 @@ type decoded struct {
 
 // decode turns a message into rows. now is in Unix seconds. A report without a
 // timestamp gets now, and so does one that is too far ahead.
-func decode(m *larspb.ReportStatusRequest, now int64) decoded {
-	ts := int64(m.GetTs())
+func decode(m *larspb.StatusReport, now int64) decoded {
+	ts := int64(m.Time)
 	d := decoded{restamp: ts > now+int64(maxAhead/time.Second)}
 	if ts == 0 || d.restamp {
 		ts = now
 	}
-	d.rows = make([]route.CallStatus, 0, len(m.GetResults()))
-	for _, r := range m.GetResults() {
-		host, err := route.NewHost(uint32(r.GetIp()), int64(r.GetPort()))
+	d.rows = make([]route.CallStatus, 0, len(m.Results))
+	for _, r := range m.Results {
+		host, err := route.NewHost(uint32(r.IP), int64(r.Port))
 		if err != nil {
 			d.refused++
 			continue
 		}
 		d.rows = append(d.rows, route.CallStatus{
-			Key:      route.Key{Modid: m.GetModid(), Cmdid: m.GetCmdid()},
+			Key:      m.Key,
 			Host:     host,
-			Caller:   uint32(m.GetCaller()),
-			Succ:     r.GetSucc(),
-			Err:      r.GetErr(),
+			Caller:   uint32(m.Caller),
+			Succ:     r.Succ,
+			Err:      r.Err,
 			Time:     ts,
-			Overload: r.GetOverload(),
+			Overload: r.Overload,
 		})
 	}
 	return d

@@ -5,10 +5,25 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	"lars.internal/larspb"
 	"lars.internal/route"
 )
+
+// parsed returns a message as decode takes it.
+func parsed(t *testing.T, m *larspb.ReportStatusRequest) *larspb.StatusReport {
+	t.Helper()
+	body, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r larspb.StatusReport
+	if err := r.Parse(body); err != nil {
+		t.Fatal(err)
+	}
+	return &r
+}
 
 func TestDecodeTimestamp(t *testing.T) {
 	tests := []struct {
@@ -26,7 +41,7 @@ func TestDecodeTimestamp(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := decode(status(tt.ts, 1, hostA), noon)
+			d := decode(parsed(t, status(tt.ts, 1, hostA)), noon)
 			if d.rows[0].Time != tt.want || d.restamp != tt.restamp {
 				t.Errorf("time %d, restamp %v; want %d, %v", d.rows[0].Time, d.restamp, tt.want, tt.restamp)
 			}
@@ -52,7 +67,7 @@ func TestDecodeResults(t *testing.T) {
 		{Key: k, Host: route.Host{IP: 1, Port: 1}, Caller: caller, Succ: math.MaxUint32, Err: 3, Time: 7, Overload: true},
 		{Key: k, Host: route.Host{IP: math.MaxUint32, Port: 65535}, Caller: caller, Time: 7},
 	}
-	d := decode(m, noon)
+	d := decode(parsed(t, m), noon)
 	if diff := cmp.Diff(want, d.rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
@@ -62,7 +77,7 @@ func TestDecodeResults(t *testing.T) {
 }
 
 func TestDecodeEmpty(t *testing.T) {
-	if d := decode(new(larspb.ReportStatusRequest), noon); len(d.rows) != 0 || d.refused != 0 || d.restamp {
+	if d := decode(new(larspb.StatusReport), noon); len(d.rows) != 0 || d.refused != 0 || d.restamp {
 		t.Errorf("got %+v, want nothing", d)
 	}
 }

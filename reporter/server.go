@@ -35,7 +35,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"google.golang.org/protobuf/proto"
 
 	"lars.internal/access"
 	"lars.internal/larspb"
@@ -51,9 +50,6 @@ type Sink interface {
 	// neither change nor keep the slice.
 	UpsertStatus(ctx context.Context, rows []route.CallStatus) error
 }
-
-// ignoreUnknown leaves out the fields of newer peers.
-var ignoreUnknown = proto.UnmarshalOptions{DiscardUnknown: true}
 
 // Server is a report service.
 type Server struct {
@@ -204,8 +200,8 @@ func (s *Server) countUnwritten() {
 
 // report handles a ReportStatusRequest. It runs on the connection's loop.
 func (s *Server) report(_ *reactor.Conn, body []byte) {
-	var m larspb.ReportStatusRequest
-	if err := ignoreUnknown.Unmarshal(body, &m); err != nil {
+	var m larspb.StatusReport
+	if m.Parse(body) != nil {
 		s.count.malformed.Inc()
 		return
 	}
@@ -223,9 +219,9 @@ func (s *Server) report(_ *reactor.Conn, body []byte) {
 	}
 }
 
-func (s *Server) countReport(m *larspb.ReportStatusRequest, d decoded) {
+func (s *Server) countReport(m *larspb.StatusReport, d decoded) {
 	s.count.reports.Inc()
-	s.count.results.Add(len(m.GetResults()))
+	s.count.results.Add(len(m.Results))
 	s.count.badHost.Add(d.refused)
 	if d.restamp {
 		s.count.restamped.Inc()
