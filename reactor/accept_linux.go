@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,42 +28,22 @@ type acceptor struct {
 	loop     *Loop
 	index    int32
 	live     bool // registered
-	closed   bool
 	waiting  bool // in loop.ready
 	resting  bool
 	sick     bool // accept fails for a reason of the listener's own
 	accepted uint64
 	reserve  int // a descriptor to give up when there is no other
+
+	mu     sync.Mutex // guards closed, which only the accepting loop sets
+	closed bool       // fd is no longer ours
 }
 
 func newAcceptor(s *Server) (*acceptor, error) {
-	fd, err := listenTCP(s.cfg.Addr)
+	fd, err := s.listener()
 	if err != nil {
-		return nil, fmt.Errorf("reactor: listen on TCP %v: %w", s.cfg.Addr, err)
+		return nil, err
 	}
 	return &acceptor{server: s, fd: fd, loop: s.loops[0], reserve: openReserve()}, nil
-}
-
-func listenTCP(addr netip.AddrPort) (fd int, err error) {
-	fd, err = unix.Socket(family(addr), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, os.NewSyscallError("socket", err)
-	}
-	defer func() {
-		if err != nil {
-			closeFD(fd)
-		}
-	}()
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return -1, os.NewSyscallError("setsockopt", err)
-	}
-	if err := unix.Bind(fd, sockaddr(addr)); err != nil {
-		return -1, os.NewSyscallError("bind", err)
-	}
-	if err := unix.Listen(fd, 4096); err != nil { // the kernel lowers it to somaxconn
-		return -1, os.NewSyscallError("listen", err)
-	}
-	return fd, nil
 }
 
 // start registers the listener. It runs on the loop.
@@ -83,12 +64,31 @@ func (a *acceptor) close() {
 	if a.closed {
 		return
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.closed = true
 	if a.live {
+		// Another process may hold the socket as well, and then closing it does
+		// not end its events here.
+		_ = unix.EpollCtl(a.loop.epfd, unix.EPOLL_CTL_DEL, a.fd, nil)
 		a.loop.unregister(a.index)
 	}
 	closeFD(a.fd)
 	closeFD(a.reserve)
+}
+
+// file returns a duplicate of the listening socket.
+func (a *acceptor) file() (*os.File, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil, fmt.Errorf("reactor: hand over the listening socket: %w", ErrClosed)
+	}
+	fd, err := duplicate(a.fd)
+	if err != nil {
+		return nil, fmt.Errorf("reactor: hand over the listening socket: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "listener "+localAddr(fd).String()), nil
 }
 
 func (a *acceptor) onLoopClosed()  { a.close() }

@@ -111,11 +111,11 @@ type Conn struct {
 	// Immutable after start.
 	loop   *Loop
 	end    *endpoint
-	fd     int
 	remote netip.AddrPort
 	local  netip.AddrPort
 
 	// Owned by the loop goroutine.
+	fd         int   // -1 once it is closed
 	index      int32 // slot in the loop's table
 	state      state
 	reason     error  // why it ends; first cause wins
@@ -172,7 +172,7 @@ func (c *Conn) start(index int32) {
 		if err := c.loop.register(c.fd, streamEdge, c, &c.index); err != nil {
 			c.loop.stats.closed.add(1)
 			closeFD(c.fd)
-			c.state = stateClosed
+			c.fd, c.state = -1, stateClosed
 			c.end.onGone(c)
 			return
 		}
@@ -378,6 +378,7 @@ func (c *Conn) teardown(reason error) {
 	c.releaseInput()
 	c.releaseOutput()
 	closeFD(c.fd)
+	c.fd = -1
 	c.end.onGone(c)
 }
 

@@ -107,6 +107,19 @@ func (c *Conn) makeOutputRoom(n int) error {
 // Replies of the batch that is being handled are not in it yet.
 func (c *Conn) Pending() int { return int(c.pending.Load()) }
 
+// Unacknowledged returns how many of the bytes that were written the peer's
+// kernel has not acknowledged yet. 0 with Pending 0 means that all of them have
+// arrived at its machine, which is not to say that its process has read them.
+// It may be asked for up to the close hook, and is 0 after it. Call it on the
+// loop only.
+func (c *Conn) Unacknowledged() int {
+	n, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0 // the descriptor is closed
+	}
+	return n
+}
+
 // unsent is Pending with those replies, for the loop.
 func (c *Conn) unsent() int { return c.Pending() + c.replied }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,12 @@ const (
 type ServerConfig struct {
 	// Addr is what to listen on; port 0 takes a free one.
 	Addr netip.AddrPort
+
+	// Listener is a listening socket to take over in place of binding Addr,
+	// from systemd or from a server that is being replaced; see
+	// Server.ListenerFile. The server uses a duplicate: the caller may close the
+	// file after Listen. Default nil: Addr is bound.
+	Listener *os.File
 
 	// Router gets the messages. It may be shared with other servers.
 	Router *Router[*Conn]
@@ -108,7 +115,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Router == nil {
 		return nil, fmt.Errorf("reactor: server %v: no Router", cfg.Addr)
 	}
-	if !cfg.Addr.IsValid() {
+	if !cfg.Addr.IsValid() && cfg.Listener == nil {
 		return nil, fmt.Errorf("reactor: server: no address to listen on")
 	}
 	cfg.Loops = cmp.Or(cfg.Loops, runtime.GOMAXPROCS(0))
