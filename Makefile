@@ -55,9 +55,10 @@ fuzz: ## fuzz every decoder, FUZZTIME=10s each
 bench: ## run the benchmarks of all packages, BENCHTIME=1s each
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
-generate: ## make the generated files anew: messages, docs/commands.md
+generate: ## make the generated files anew: messages, docs/commands.md, docs/metrics.md
 	cd tools && $(GO) run ./protogen ../$(PROTO) ../$(dir $(PROTO))
 	$(GO) test ./cmd/lars -run '^TestCommandsDocumented$$' -update
+	$(GO) test . -run '^TestFinding33MetricsDocumented$$' -update
 
 fresh: # the generated messages are what the generator makes; tests look after the rest
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \

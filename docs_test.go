@@ -1,45 +1,54 @@
 package lars_test
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/agent"
 	"lars.internal/dns"
+	"lars.internal/internal/metrics"
 	"lars.internal/reporter"
 )
 
-// TestMetricsDocumented: docs/metrics.md has a line for each metric of the
-// services, and for nothing else.
-func TestMetricsDocumented(t *testing.T) {
-	text, err := os.ReadFile("docs/metrics.md")
+var update = flag.Bool("update", false, "write the tables of docs/metrics.md anew")
+
+const metricsFile = "docs/metrics.md"
+
+// TestFinding33MetricsDocumented: the tables of docs/metrics.md are what the servers
+// say of their metrics: names, types, labels with their values, help texts. The
+// page once named labels that a server did not have, and no types at all.
+func TestFinding33MetricsDocumented(t *testing.T) {
+	text, err := os.ReadFile(metricsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var documented []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `(lars_[a-z_]+)").FindAllStringSubmatch(string(text), -1) {
-		documented = append(documented, m[1])
+	page, _, _ := strings.Cut(string(text), "\n## ")
+	for _, s := range servers(t) {
+		page += "\n## " + s.program + "\n\n" + metricsTable(t, s.metrics)
 	}
-	have := metricNames(t)
-	for _, name := range have {
-		if !slices.Contains(documented, name) {
-			t.Errorf("docs/metrics.md has no line for %s", name)
-		}
+	if page == string(text) {
+		return
 	}
-	for _, name := range documented {
-		if !slices.Contains(have, name) {
-			t.Errorf("docs/metrics.md has a line for %s, which no service counts", name)
-		}
+	if !*update {
+		t.Fatalf("%s is not what the servers say of their metrics: run make generate", metricsFile)
+	}
+	if err := os.WriteFile(metricsFile, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// metricNames returns the names of all metrics of the three services, without labels.
-func metricNames(t *testing.T) []string {
+type server struct {
+	program string
+	metrics prometheus.Collector
+}
+
+func servers(t *testing.T) []server {
 	t.Helper()
 	d, err := dns.New(dns.Config{Store: struct{ dns.Store }{}, Snapshot: t.TempDir() + "/dns.snapshot"})
 	if err != nil {
@@ -53,18 +62,63 @@ func metricNames(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, set := range []*metrics.Set{d.Metrics(), r.Metrics(), a.Metrics()} {
-		for _, name := range set.ListMetricNames() {
-			name, _, _ = strings.Cut(name, "{")
-			names = append(names, name)
+	return []server{{"lars-dns", d.Metrics()}, {"lars-reporter", r.Metrics()}, {"lars-agent", a.Metrics()}}
+}
+
+func metricsTable(t *testing.T, c prometheus.Collector) string {
+	t.Helper()
+	families := c.(interface{ Families() []metrics.Family }).Families()
+	if len(families) < 10 {
+		t.Fatalf("only %d metrics", len(families))
+	}
+	values := labelValues(t, c)
+	var table strings.Builder
+	table.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, f := range families {
+		if !strings.HasSuffix(f.Help, ".") || strings.Contains(f.Help, "|") {
+			t.Errorf("%s: help %q: want a sentence that ends in a full stop", f.Name, f.Help)
+		}
+		if (f.Type == metrics.Counter) != strings.HasSuffix(f.Name, "_total") {
+			t.Errorf("%s is a %s: a counter, and nothing else, has a name that ends in _total", f.Name, f.Type)
+		}
+		var labels []string
+		for _, l := range f.Labels {
+			labels = append(labels, describeLabel(l, values[f.Name+" "+l]))
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, strings.Join(labels, "; "), f.Help)
+	}
+	return table.String()
+}
+
+// describeLabel names the values of a label that are words; those that are numbers
+// differ from server to server.
+func describeLabel(label string, values []string) string {
+	if len(values) == 0 || strings.Trim(values[0], "0123456789") == "" {
+		return "`" + label + "`"
+	}
+	return "`" + label + "`: `" + strings.Join(values, "`, `") + "`"
+}
+
+// labelValues returns the values of each label of a metric that is there from the
+// start, by the names of metric and label.
+func labelValues(t *testing.T, c prometheus.Collector) map[string][]string {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string][]string)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				at := f.GetName() + " " + l.GetName()
+				values[at] = append(values[at], l.GetValue())
+			}
 		}
 	}
-	slices.Sort(names)
-	if names = slices.Compact(names); len(names) < 20 {
-		t.Fatalf("only %d metrics found: %q", len(names), names)
-	}
-	return names
+	return values
 }
 
 // TestPagesNamedInReadme: a page that nothing leads to is not found.

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Agent is the load-balance agent of one machine. Make it with New. All
@@ -21,7 +21,7 @@ type Agent struct {
 	reports  *reportClient
 	events   *events
 	snapshot *snapshot
-	metrics  *metrics.Set
+	metrics  prometheus.Collector
 
 	mu      sync.Mutex // guards everything below
 	served  bool
@@ -81,7 +81,7 @@ func (a *Agent) Addrs() []netip.AddrPort { return a.ports.addrs() }
 func (a *Agent) Loops() int { return Ports + 2 }
 
 // Metrics returns what the agent counts. The names begin with lars_agent_.
-func (a *Agent) Metrics() *metrics.Set { return a.metrics }
+func (a *Agent) Metrics() prometheus.Collector { return a.metrics }
 
 // Ready returns nil while programs are served. Without a dns service that
 // needs at least one route that is known from before.

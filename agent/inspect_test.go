@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"lars.internal/internal/config"
 	"lars.internal/internal/debug"
+	"lars.internal/internal/metrics/metricstest"
 	"lars.internal/route"
 )
 
@@ -127,10 +127,8 @@ func TestMetrics(t *testing.T) {
 	p.getHost(key12)
 	p.getRoute(key12, 0)
 	eventually(t, "the report is sent", func() bool { return s.reports.sent.Load() > 0 })
-	var b bytes.Buffer
-	s.Metrics().WritePrometheus(&b)
 	values := make(map[string]string)
-	for line := range strings.Lines(b.String()) {
+	for line := range strings.Lines(metricstest.Text(t, s.Metrics())) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		values[strings.TrimPrefix(name, "lars_agent_")] = value
 	}

@@ -1,61 +1,61 @@
 package agent
 
-import "github.com/VictoriaMetrics/metrics"
+import "lars.internal/internal/metrics"
 
 // newMetrics returns what an agent counts. All is read when somebody scrapes,
 // from counters that the work itself keeps.
 func newMetrics(a *Agent) *metrics.Set {
-	set := metrics.NewSet()
-	count := func(name string, read func() uint64) {
-		set.NewGauge("lars_agent_"+name, func() float64 { return float64(read()) })
-	}
-	total := func(name string, read func(c *counters) uint64) {
-		count(name, func() uint64 {
+	set := metrics.NewSet("lars_agent_")
+	total := func(name, help string, read func(c *counters) uint64, labels ...string) {
+		set.CounterFunc(name, help, func() uint64 {
 			c := a.routes.totals()
 			return read(&c)
-		})
+		}, labels...)
 	}
-	total("picks_total", func(c *counters) uint64 { return c.picks })
-	total(`answers_total{code="success"}`, func(c *counters) uint64 { return c.picks })
-	total(`answers_total{code="overload"}`, func(c *counters) uint64 { return c.overloaded })
-	total(`answers_total{code="noexist"}`, func(c *counters) uint64 { return c.noHosts })
-	total("routes_answered_total", func(c *counters) uint64 { return c.routes })
-	total("reports_total", func(c *counters) uint64 { return c.reports })
-	total("reports_unknown_total", func(c *counters) uint64 { return c.reportsUnknown })
-	total("ejections_total", func(c *counters) uint64 { return c.ejected })
-	total("reinstatements_total", func(c *counters) uint64 { return c.reinstated })
-	total("evicted_services_total", func(c *counters) uint64 { return c.evicted })
-	total("lost_results_total", func(c *counters) uint64 { return c.lostResults })
-	count("services", func() uint64 { return uint64(max(a.routes.count.Load(), 0)) })
-	count("bad_datagrams_total", a.ports.garbage)
-	count("overflow_datagrams_total", a.ports.overflow)
-	count("unlogged_events_total", a.events.dropped.Load)
-	registerDNS(count, a.dns)
-	registerReports(count, a.reports)
-	count("dirty_services", a.routes.dirtyCount)
-	set.NewGauge("lars_agent_snapshot_age_seconds", func() float64 { return a.snapshot.age().Seconds() })
-	count("snapshot_failures_total", a.snapshot.failed.Load)
+	const answers = "Answers to GetHost."
+	total("picks_total", "Hosts picked for programs.", func(c *counters) uint64 { return c.picks })
+	total("answers_total", answers, func(c *counters) uint64 { return c.picks }, "code", "success")
+	total("answers_total", answers, func(c *counters) uint64 { return c.overloaded }, "code", "overload")
+	total("answers_total", answers, func(c *counters) uint64 { return c.noHosts }, "code", "noexist")
+	total("routes_answered_total", "Answers to GetRoute.", func(c *counters) uint64 { return c.routes })
+	total("reports_total", "Results that programs reported.", func(c *counters) uint64 { return c.reports })
+	total("reports_unknown_total", "Results for a host that is not in the route; they are ignored.", func(c *counters) uint64 { return c.reportsUnknown })
+	total("ejections_total", "Hosts ejected.", func(c *counters) uint64 { return c.ejected })
+	total("reinstatements_total", "Hosts brought back.", func(c *counters) uint64 { return c.reinstated })
+	total("evicted_services_total", "Services forgotten because there were more than [agent] max_services.", func(c *counters) uint64 { return c.evicted })
+	total("lost_results_total", "Results of forgotten services, and of hosts that left, that were never reported.", func(c *counters) uint64 { return c.lostResults })
+	gauge(set, "services", "Services known.", func() uint64 { return uint64(max(a.routes.count.Load(), 0)) })
+	gauge(set, "dirty_services", "Services with results that are not reported yet.", a.routes.dirtyCount)
+	set.CounterFunc("bad_datagrams_total", "Datagrams that were no question; they get no answer.", a.ports.garbage)
+	set.CounterFunc("overflow_datagrams_total", "Datagrams that the kernel dropped because they came faster than the agent took them.", a.ports.overflow)
+	set.CounterFunc("unlogged_events_total", "Ejections and reinstatements without a log line, because there were too many at a time.", a.events.dropped.Load)
+	dnsMetrics(set, a.dns)
+	reportMetrics(set, a.reports)
+	set.GaugeFunc("snapshot_age_seconds", "Age of the routes in the snapshot; -1 without one.", func() float64 { return a.snapshot.age().Seconds() })
+	set.CounterFunc("snapshot_failures_total", "Snapshots that could not be written.", a.snapshot.failed.Load)
 	return set
 }
 
-type register func(name string, read func() uint64)
-
-func registerDNS(count register, d *dnsClient) {
-	count("pulls_total", d.sent.Load)
-	count("pulls_dropped_total", d.dropped.Load)
-	count("pull_queue", func() uint64 { return uint64(d.pulls.Len()) })
-	count("route_answers_total", d.answers.Load)
-	count("route_pushes_total", d.pushes.Load)
-	count("route_ignored_total", d.ignored.Load)
-	count("route_bad_hosts_total", d.badHosts.Load)
-	count("route_broken_total", d.broken.Load)
-	count("dns_connected", d.link.state)
+func gauge(set *metrics.Set, name, help string, read func() uint64) {
+	set.GaugeFunc(name, help, func() float64 { return float64(read()) })
 }
 
-func registerReports(count register, r *reportClient) {
-	count("report_messages_total", r.sent.Load)
-	count("report_failures_total", r.failed.Load)
-	count("reporter_connected", r.link.state)
+func dnsMetrics(set *metrics.Set, d *dnsClient) {
+	set.CounterFunc("pulls_total", "Requests for routes sent.", d.sent.Load)
+	set.CounterFunc("pulls_dropped_total", "Requests for routes not sent, for want of a connection or of room; they are made again.", d.dropped.Load)
+	gauge(set, "pull_queue", "Requests for routes that wait to be sent.", func() uint64 { return uint64(d.pulls.Len()) })
+	set.CounterFunc("route_answers_total", "Routes received for a request.", d.answers.Load)
+	set.CounterFunc("route_pushes_total", "Routes received unasked.", d.pushes.Load)
+	set.CounterFunc("route_ignored_total", "Routes received of services that no program asks for.", d.ignored.Load)
+	set.CounterFunc("route_bad_hosts_total", "Hosts in routes that nobody could call; they are left out.", d.badHosts.Load)
+	set.CounterFunc("route_broken_total", "Messages of the route service that were no route.", d.broken.Load)
+	gauge(set, "dns_connected", "1 while there is a connection to a route service, else 0.", d.link.state)
+}
+
+func reportMetrics(set *metrics.Set, r *reportClient) {
+	set.CounterFunc("report_messages_total", "Reports sent.", r.sent.Load)
+	set.CounterFunc("report_failures_total", "Reports that the connection did not take; they are made again.", r.failed.Load)
+	gauge(set, "reporter_connected", "1 while there is a connection to a report service, else 0.", r.link.state)
 }
 
 // state is 1 while there is a connection, else 0.

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"lars.internal/dns"
+	"lars.internal/internal/metrics/metricstest"
 	"lars.internal/larspb"
 	"lars.internal/route"
 )
@@ -278,14 +279,13 @@ func startLoaded(t *testing.T, store dns.Store, change func(*dns.Config)) *insta
 // metric returns the value of a metric.
 func (in *instance) metric(t *testing.T, name string) string {
 	t.Helper()
-	var b bytes.Buffer
-	in.Metrics().WritePrometheus(&b)
-	for line := range strings.Lines(b.String()) {
+	text := metricstest.Text(t, in.Metrics())
+	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(value)
 		}
 	}
-	t.Fatalf("no metric %s in:\n%s", name, &b)
+	t.Fatalf("no metric %s in:\n%s", name, text)
 	return ""
 }
 

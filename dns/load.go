@@ -109,7 +109,7 @@ func (w *watcher) take(l loaded) {
 		return
 	}
 	w.cost = l.cost
-	w.counts.fullTime.Update(l.cost.Seconds())
+	w.counts.fullTime.Observe(l.cost.Seconds())
 	w.reload.end()
 	switch {
 	case l.demanded:

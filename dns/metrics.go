@@ -3,15 +3,14 @@ package dns
 import (
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
+	"lars.internal/internal/metrics"
 	"lars.internal/route"
 )
 
 // newMetrics names what the service counts. Loops count for themselves; the
 // sums are made when somebody asks.
 func (s *Server) newMetrics() *metrics.Set {
-	set := metrics.NewSet()
+	set := metrics.NewSet("lars_dns_")
 	s.tableMetrics(set)
 	s.shardMetrics(set)
 	s.storeMetrics(set)
@@ -22,58 +21,64 @@ func (s *Server) newMetrics() *metrics.Set {
 }
 
 func (s *Server) tableMetrics(set *metrics.Set) {
-	ofTable := func(name string, f func(*route.Table) float64) {
-		set.NewGauge(name, func() float64 {
+	ofTable := func(name, help string, f func(*route.Table) float64) {
+		set.GaugeFunc(name, help, func() float64 {
 			if t := s.table.Load(); t != nil {
 				return f(t)
 			}
 			return 0
 		})
 	}
-	ofTable("lars_dns_services", func(t *route.Table) float64 { n, _ := t.Len(); return float64(n) })
-	ofTable("lars_dns_hosts", func(t *route.Table) float64 { _, n := t.Len(); return float64(n) })
-	ofTable("lars_dns_version", func(t *route.Table) float64 { return float64(t.Version()) })
-	ofTable("lars_dns_table_age_seconds", func(*route.Table) float64 {
+	ofTable("services", "Services with hosts.", func(t *route.Table) float64 { n, _ := t.Len(); return float64(n) })
+	ofTable("hosts", "Hosts of all services.", func(t *route.Table) float64 { _, n := t.Len(); return float64(n) })
+	ofTable("version", "Version of the routes that are answered.", func(t *route.Table) float64 { return float64(t.Version()) })
+	ofTable("table_age_seconds", "Time since the routes were last known to be those of the database.", func(*route.Table) float64 {
 		_, asOf := s.snapshot()
 		return time.Since(asOf).Seconds()
 	})
 }
 
 func (s *Server) shardMetrics(set *metrics.Set) {
-	sum := func(name string, of func(*shardCounts) *counter) {
-		set.NewGauge(name, func() float64 { return s.sum(of) })
+	gauge := func(name, help string, of func(*shardCounts) *counter) {
+		set.GaugeFunc(name, help, func() float64 { return float64(s.sum(of)) })
 	}
-	sum("lars_dns_connections", func(c *shardCounts) *counter { return &c.connections })
-	sum("lars_dns_subscriptions", func(c *shardCounts) *counter { return &c.subscriptions })
-	sum("lars_dns_lookups_total", func(c *shardCounts) *counter { return &c.lookups })
-	sum("lars_dns_lookups_held_total", func(c *shardCounts) *counter { return &c.held })
-	sum("lars_dns_lookups_unsubscribed_total", func(c *shardCounts) *counter { return &c.unsubscribed })
-	sum("lars_dns_bad_messages_total", func(c *shardCounts) *counter { return &c.badMessages })
-	sum("lars_dns_pushes_total", func(c *shardCounts) *counter { return &c.pushes })
-	sum("lars_dns_routes_delayed_total", func(c *shardCounts) *counter { return &c.delayed })
-	sum("lars_dns_slow_readers_closed_total", func(c *shardCounts) *counter { return &c.slowClosed })
-	set.NewGauge(`lars_dns_connections_refused_total{reason="room"}`, func() float64 { return float64(s.refused.Load()) })
-	set.NewGauge(`lars_dns_connections_refused_total{reason="access"}`, func() float64 { return float64(s.gate.Count()) })
+	gauge("connections", "Agents connected.", func(c *shardCounts) *counter { return &c.connections })
+	gauge("subscriptions", "Pairs of a connection and a service whose changes it gets.", func(c *shardCounts) *counter { return &c.subscriptions })
+	total := func(name, help string, of func(*shardCounts) *counter) {
+		set.CounterFunc(name, help, func() uint64 { return uint64(s.sum(of)) })
+	}
+	total("lookups_total", "Requests for a route.", func(c *shardCounts) *counter { return &c.lookups })
+	total("lookups_held_total", "Requests for a route that waited for the first load.", func(c *shardCounts) *counter { return &c.held })
+	total("lookups_unsubscribed_total", "Requests for a route that were answered without a subscription, because the connection has as many as it may.", func(c *shardCounts) *counter { return &c.unsubscribed })
+	total("bad_messages_total", "Requests that were no protobuf message.", func(c *shardCounts) *counter { return &c.badMessages })
+	total("pushes_total", "Routes sent unasked, because they changed.", func(c *shardCounts) *counter { return &c.pushes })
+	total("routes_delayed_total", "Routes that waited because the agent reads slowly.", func(c *shardCounts) *counter { return &c.delayed })
+	total("slow_readers_closed_total", "Connections closed because the agent took nothing for too long.", func(c *shardCounts) *counter { return &c.slowClosed })
+	const refused = "Connections refused: over [reactor] maxConn, for want of descriptors, or by [access]."
+	set.CounterFunc("connections_refused_total", refused, s.refused.limit.Load, "reason", "limit")
+	set.CounterFunc("connections_refused_total", refused, s.refused.descriptors.Load, "reason", "descriptors")
+	set.CounterFunc("connections_refused_total", refused, s.gate.Count, "reason", "access")
 }
 
-func (s *Server) sum(of func(*shardCounts) *counter) float64 {
+func (s *Server) sum(of func(*shardCounts) *counter) int64 {
 	var total int64
 	for _, shard := range s.shards {
 		total += of(&shard.count).v.Load()
 	}
-	return float64(total)
+	return total
 }
 
 func (s *Server) storeMetrics(set *metrics.Set) {
 	c := &s.watcher.counts
-	c.polls = set.NewCounter("lars_dns_polls_total")
-	c.pollErrors = set.NewCounter("lars_dns_poll_errors_total")
-	c.loadErrors = set.NewCounter("lars_dns_load_errors_total")
-	c.deltaTime = set.NewHistogram(`lars_dns_load_seconds{kind="delta"}`)
-	c.fullTime = set.NewHistogram(`lars_dns_load_seconds{kind="full"}`)
-	c.cut = set.NewGauge("lars_dns_services_cut", nil)
-	set.NewGauge("lars_dns_bad_rows_total", func() float64 { return float64(s.cfg.BadRows.reads.Load()) })
-	set.NewGauge("lars_dns_store_up", func() float64 {
+	c.polls = set.Counter("polls_total", "Looks for a new version.")
+	c.pollErrors = set.Counter("poll_errors_total", "Looks for a new version that the database did not answer.")
+	c.loadErrors = set.Counter("load_errors_total", "Loads that failed; the routes stay as they were.")
+	const loads = "Time that loads took: delta for what changed, full for all routes."
+	c.deltaTime = set.Histogram("load_seconds", loads, metrics.Seconds, "kind", "delta")
+	c.fullTime = set.Histogram("load_seconds", loads, metrics.Seconds, "kind", "full")
+	c.cut = set.Gauge("services_cut", "Services with more hosts than one frame holds; the rest is not sent.")
+	set.CounterFunc("bad_rows_total", "Rows of RouteData that were skipped, each time that they were read.", func() uint64 { return uint64(s.cfg.BadRows.reads.Load()) })
+	set.GaugeFunc("store_up", "1 while the database answers and the routes are those of it, else 0.", func() float64 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.trouble != nil || !s.fresh {
@@ -84,9 +89,9 @@ func (s *Server) storeMetrics(set *metrics.Set) {
 }
 
 func (k *keeper) metrics(set *metrics.Set) {
-	set.NewGauge("lars_dns_snapshot_writes_total", func() float64 { return float64(k.writes.Load()) })
-	set.NewGauge("lars_dns_snapshot_errors_total", func() float64 { return float64(k.errors.Load()) })
-	set.NewGauge("lars_dns_snapshot_age_seconds", func() float64 {
+	set.CounterFunc("snapshot_writes_total", "Snapshots written.", func() uint64 { return uint64(k.writes.Load()) })
+	set.CounterFunc("snapshot_errors_total", "Snapshots that could not be written.", func() uint64 { return uint64(k.errors.Load()) })
+	set.GaugeFunc("snapshot_age_seconds", "Age of the routes in the snapshot; 0 without one.", func() float64 {
 		if asOf := k.savedAsOf.Load(); asOf != 0 {
 			return time.Since(time.Unix(asOf, 0)).Seconds()
 		}

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/access"
 	"lars.internal/larspb"
@@ -30,12 +30,12 @@ type Server struct {
 	shards  map[*reactor.Loop]*shard
 	keeper  *keeper // nil: no snapshot
 	watcher *watcher
-	metrics *metrics.Set
+	metrics prometheus.Collector
 
 	// Swapped whole by publish; readers never lock. Nil: nothing is loaded.
 	table atomic.Pointer[route.Table]
 
-	refused atomic.Uint64 // connections over the limit
+	refused struct{ limit, descriptors atomic.Uint64 } // connections
 
 	mu      sync.Mutex // guards everything below
 	fresh   bool       // table has been in the store in this run
@@ -80,7 +80,7 @@ func (s *Server) serverConfig() reactor.ServerConfig {
 		MaxConns: s.cfg.Reactor.MaxConn,
 		OnStart:  func(c *reactor.Conn) { s.shards[c.Loop()].start(c) },
 		OnClose:  func(c *reactor.Conn, reason error) { s.shards[c.Loop()].close(c, reason) },
-		OnRefuse: s.turnedAway,
+		OnRefuse: s.countRefused,
 		Conn: reactor.ConnConfig{
 			MaxFrame:          larspb.MaxBody,
 			HighWater:         s.cfg.MaxOutput / 8,
@@ -92,11 +92,14 @@ func (s *Server) serverConfig() reactor.ServerConfig {
 	}
 }
 
-// turnedAway counts a peer for whom there is no room. The gate counts whom it
-// refuses itself.
-func (s *Server) turnedAway(_ netip.AddrPort, reason error) {
-	if !errors.Is(reason, access.ErrNetwork) {
-		s.refused.Add(1)
+// countRefused counts a connection that was refused for want of room. The gate
+// counts those that it refuses itself.
+func (s *Server) countRefused(_ netip.AddrPort, reason error) {
+	switch {
+	case errors.Is(reason, reactor.ErrMaxConns):
+		s.refused.limit.Add(1)
+	case errors.Is(reason, reactor.ErrNoDescriptors):
+		s.refused.descriptors.Add(1)
 	}
 }
 
@@ -179,7 +182,7 @@ func background(ctx context.Context, f func(context.Context)) (stop func()) {
 //	snapshot_age_seconds         of what the snapshot file holds, 0: it holds nothing
 //	snapshot_writes_total        of the snapshot file
 //	snapshot_errors_total        writes of it that failed
-func (s *Server) Metrics() *metrics.Set { return s.metrics }
+func (s *Server) Metrics() prometheus.Collector { return s.metrics }
 
 // Ready returns nil when the service answers from routes that it loaded from
 // the store in this run, whether or not the store answers now. Otherwise it

@@ -192,7 +192,7 @@ func TestConnectionLimit(t *testing.T) {
 	p.ask(k12)
 	p.expect(k12)
 	dial(t, in).expectEnd()
-	in.awaitMetric(t, `lars_dns_connections_refused_total{reason="room"}`, "1")
+	in.awaitMetric(t, `lars_dns_connections_refused_total{reason="limit"}`, "1")
 	p.ask(k12)
 	p.expect(k12)
 }

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/larspb"
 	"lars.internal/route"
@@ -59,10 +59,10 @@ type watcher struct {
 }
 
 type watcherCounts struct {
-	polls, pollErrors   *metrics.Counter
-	loadErrors          *metrics.Counter
-	fullTime, deltaTime *metrics.Histogram
-	cut                 *metrics.Gauge
+	polls, pollErrors   prometheus.Counter
+	loadErrors          prometheus.Counter
+	fullTime, deltaTime prometheus.Histogram
+	cut                 prometheus.Gauge
 }
 
 func newWatcher(s *Server) *watcher {
@@ -177,7 +177,7 @@ func (w *watcher) advance(ctx context.Context, version uint64) error {
 		}
 	}
 	w.apply(version, hosts)
-	w.counts.deltaTime.UpdateDuration(start)
+	w.counts.deltaTime.Observe(time.Since(start).Seconds())
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"lars.internal/internal/config"
+	"lars.internal/internal/metrics/metricstest"
 	"lars.internal/larspb"
 	"lars.internal/route"
 )
@@ -197,9 +198,8 @@ func dial(t *testing.T, addr netip.AddrPort) net.Conn {
 // metric returns the value of a metric as a scrape shows it.
 func (r *running) metric(name string) int {
 	r.t.Helper()
-	var text bytes.Buffer
-	r.Metrics().WritePrometheus(&text)
-	for line := range strings.Lines(text.String()) {
+	text := metricstest.Text(r.t, r.Metrics())
+	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			n, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil {
@@ -208,7 +208,7 @@ func (r *running) metric(name string) int {
 			return n
 		}
 	}
-	r.t.Fatalf("no metric %s in\n%s", name, text.String())
+	r.t.Fatalf("no metric %s in\n%s", name, text)
 	return 0
 }
 

@@ -1,76 +1,82 @@
 package reporter
 
 import (
-	"fmt"
+	"strconv"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"lars.internal/internal/metrics"
 	"lars.internal/reactor"
 )
 
 // counts are the totals that a service keeps since it was made. Safe for
 // concurrent use.
 type counts struct {
-	reports, results                   *metrics.Counter
-	malformed, queueFull, closed       *metrics.Counter // reports dropped
-	badHost, backlogFull, unwritten    *metrics.Counter // rows dropped
-	merged, restamped                  *metrics.Counter
-	upserts, upsertErrors, rows        *metrics.Counter
-	refusedLimit, refusedNoDescriptors *metrics.Counter
-	upsertSeconds                      *metrics.Histogram
+	reports, results                   prometheus.Counter
+	malformed, queueFull, closed       prometheus.Counter // reports dropped
+	badHost, backlogFull, unwritten    prometheus.Counter // rows dropped
+	merged, restamped                  prometheus.Counter
+	upserts, upsertErrors, rows        prometheus.Counter
+	refusedLimit, refusedNoDescriptors prometheus.Counter
+	upsertSeconds                      prometheus.Histogram
 }
+
+const refusedHelp = "Connections refused: over [reactor] maxConn, for want of descriptors, or by [access]."
 
 func newCounts(set *metrics.Set) *counts {
-	dropped := func(what, reason string) *metrics.Counter {
-		return set.NewCounter(fmt.Sprintf("lars_reporter_%s_dropped_total{reason=%q}", what, reason))
+	report := func(reason string) prometheus.Counter {
+		return set.Counter("reports_dropped_total", "Reports lost: malformed, the queue was full, or the service was stopping.", "reason", reason)
+	}
+	row := func(reason string) prometheus.Counter {
+		return set.Counter("rows_dropped_total", "Rows lost: no usable host, the backlog was full, or unwritten when the service stopped.", "reason", reason)
 	}
 	return &counts{
-		reports:              set.NewCounter("lars_reporter_reports_total"),
-		results:              set.NewCounter("lars_reporter_results_total"),
-		malformed:            dropped("reports", "malformed"),
-		queueFull:            dropped("reports", "queue_full"),
-		closed:               dropped("reports", "closed"),
-		badHost:              dropped("rows", "bad_host"),
-		backlogFull:          dropped("rows", "backlog_full"),
-		unwritten:            dropped("rows", "shutdown"),
-		merged:               set.NewCounter("lars_reporter_rows_merged_total"),
-		restamped:            set.NewCounter("lars_reporter_timestamps_replaced_total"),
-		upserts:              set.NewCounter("lars_reporter_upserts_total"),
-		upsertErrors:         set.NewCounter("lars_reporter_upsert_errors_total"),
-		rows:                 set.NewCounter("lars_reporter_rows_written_total"),
-		refusedLimit:         set.NewCounter(`lars_reporter_connections_refused_total{reason="limit"}`),
-		refusedNoDescriptors: set.NewCounter(`lars_reporter_connections_refused_total{reason="descriptors"}`),
-		upsertSeconds:        set.NewHistogram("lars_reporter_upsert_duration_seconds"),
+		reports:              set.Counter("reports_total", "Reports received, one per service, agent and interval."),
+		results:              set.Counter("results_total", "Hosts in the reports received."),
+		malformed:            report("malformed"),
+		queueFull:            report("queue_full"),
+		closed:               report("closed"),
+		badHost:              row("bad_host"),
+		backlogFull:          row("backlog_full"),
+		unwritten:            row("shutdown"),
+		merged:               set.Counter("rows_merged_total", "Rows replaced by a newer one before they were written."),
+		restamped:            set.Counter("timestamps_replaced_total", "Reports without a timestamp or with one from the future, stored under their arrival."),
+		upserts:              set.Counter("upserts_total", "Statements that wrote rows."),
+		upsertErrors:         set.Counter("upsert_errors_total", "Statements that failed; their rows are tried again."),
+		rows:                 set.Counter("rows_written_total", "Rows written."),
+		refusedLimit:         set.Counter("connections_refused_total", refusedHelp, "reason", "limit"),
+		refusedNoDescriptors: set.Counter("connections_refused_total", refusedHelp, "reason", "descriptors"),
+		upsertSeconds:        set.Histogram("upsert_duration_seconds", "Time that statements took.", metrics.Seconds),
 	}
 }
 
-// gauges registers what is read from the service when somebody scrapes.
-func (s *Server) gauges() {
-	s.metrics.NewGauge("lars_reporter_connections", func() float64 { return float64(s.server.Conns()) })
-	s.metrics.NewGauge(`lars_reporter_connections_refused_total{reason="access"}`, func() float64 { return float64(s.gate.Count()) })
-	s.metrics.NewGauge("lars_reporter_store_up", func() float64 {
+// readMetrics adds what is read from the service when somebody scrapes.
+func (s *Server) readMetrics(set *metrics.Set) {
+	set.GaugeFunc("connections", "Agents connected.", func() float64 { return float64(s.server.Conns()) })
+	set.CounterFunc("connections_refused_total", refusedHelp, s.gate.Count, "reason", "access")
+	set.GaugeFunc("store_up", "1 while the database takes reports, else 0.", func() float64 {
 		if s.outage.err() != nil {
 			return 0
 		}
 		return 1
 	})
-	s.metrics.NewGauge("lars_reporter_messages_unknown_total", s.unknownMessages)
+	set.CounterFunc("messages_unknown_total", "Messages that are no report.", s.unknownMessages)
 	for i, t := range s.threads {
-		s.metrics.NewGauge(fmt.Sprintf(`lars_reporter_queue_reports{thread="%d"}`, i),
-			func() float64 { return float64(t.queue.Len()) })
-		s.metrics.NewGauge(fmt.Sprintf(`lars_reporter_backlog_rows{thread="%d"}`, i),
-			func() float64 { return float64(t.waiting.Load()) })
+		set.GaugeFunc("queue_reports", "Reports that wait now, by storing thread.",
+			func() float64 { return float64(t.queue.Len()) }, "thread", strconv.Itoa(i))
+		set.GaugeFunc("backlog_rows", "Rows that wait to be written now, by storing thread.",
+			func() float64 { return float64(t.waiting.Load()) }, "thread", strconv.Itoa(i))
 	}
 }
 
-func (s *Server) unknownMessages() float64 {
+func (s *Server) unknownMessages() uint64 {
 	return foldLoops(s.server, func(l reactor.LoopStats) uint64 { return l.MessagesUnknown })
 }
 
-func foldLoops(server *reactor.Server, field func(reactor.LoopStats) uint64) float64 {
+func foldLoops(server *reactor.Server, field func(reactor.LoopStats) uint64) uint64 {
 	var sum uint64
 	for _, l := range server.Loops() {
 		sum += field(l.Stats())
 	}
-	return float64(sum)
+	return sum
 }

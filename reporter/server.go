@@ -34,9 +34,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/access"
+	"lars.internal/internal/metrics"
 	"lars.internal/larspb"
 	"lars.internal/reactor"
 	"lars.internal/route"
@@ -55,7 +56,7 @@ type Sink interface {
 type Server struct {
 	// Immutable after New.
 	cfg     Config
-	metrics *metrics.Set
+	metrics prometheus.Collector
 	count   *counts
 	outage  *outage
 	gate    *access.Gate
@@ -69,12 +70,13 @@ type Server struct {
 // New returns a server that is not bound yet. It fails for a configuration
 // that cannot work.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, metrics: metrics.NewSet()}
+	s := &Server{cfg: cfg}
 	s.cfg.setDefaults()
 	if err := s.cfg.validate(); err != nil {
 		return nil, fmt.Errorf("reporter: %w", err)
 	}
-	s.count = newCounts(s.metrics)
+	set := metrics.NewSet("lars_reporter_")
+	s.metrics, s.count = set, newCounts(set)
 	s.outage = &outage{log: s.cfg.Log}
 	s.gate = access.NewGate(access.Config{Allow: s.cfg.Access.Allow, Secret: string(s.cfg.Access.Secret), Log: s.cfg.Log})
 	for range s.cfg.Threads {
@@ -83,7 +85,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.newServer(); err != nil {
 		return nil, fmt.Errorf("reporter: %w", err)
 	}
-	s.gauges()
+	s.readMetrics(set)
 	return s, nil
 }
 
@@ -119,7 +121,7 @@ func (s *Server) Addr() netip.AddrPort { return s.server.Addr() }
 func (s *Server) Loops() int { return len(s.server.Loops()) + s.cfg.Threads }
 
 // Metrics returns what the service counts.
-func (s *Server) Metrics() *metrics.Set { return s.metrics }
+func (s *Server) Metrics() prometheus.Collector { return s.metrics }
 
 // Ready returns nil while reports are taken and stored, else the reason why
 // they are not.
@@ -192,7 +194,7 @@ func (s *Server) countUnwritten() {
 	for _, t := range s.threads {
 		rows += t.backlog.len()
 	}
-	s.count.unwritten.Add(rows)
+	s.count.unwritten.Add(float64(rows))
 	if rows > 0 {
 		s.cfg.Log.Warn("reporter: stopped before all call statistics were stored", "rows", rows)
 	}
@@ -221,8 +223,8 @@ func (s *Server) report(_ *reactor.Conn, body []byte) {
 
 func (s *Server) countReport(m *larspb.StatusReport, d decoded) {
 	s.count.reports.Inc()
-	s.count.results.Add(len(m.Results))
-	s.count.badHost.Add(d.refused)
+	s.count.results.Add(float64(len(m.Results)))
+	s.count.badHost.Add(float64(d.refused))
 	if d.restamp {
 		s.count.restamped.Inc()
 	}

@@ -143,12 +143,13 @@ func (t *thread) upsert(rows []route.CallStatus) (err error) {
 		}
 	}()
 	t.count.upserts.Inc()
-	defer t.count.upsertSeconds.UpdateDuration(time.Now())
+	start := time.Now()
+	defer func() { t.count.upsertSeconds.Observe(time.Since(start).Seconds()) }()
 	return t.sink.UpsertStatus(ctx, rows)
 }
 
 func (t *thread) stored(rows int) {
-	t.count.rows.Add(rows)
+	t.count.rows.Add(float64(rows))
 	t.backlog.remove(rows)
 	t.waiting.Store(int64(t.backlog.len()))
 	if t.failures > 0 {

@@ -10,7 +10,7 @@ package main
 import (
 	"context"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/agent"
 	"lars.internal/cmd/internal/process"
@@ -52,7 +52,7 @@ func run(ctx context.Context, env process.Env) error {
 	if err != nil {
 		return err
 	}
-	s.pages.Metrics, s.pages.Ready, s.pages.Log = []*metrics.Set{service.Metrics()}, service.Ready, log
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics()}, service.Ready, log
 	pages := debug.New(s.pages)
 	service.Mount(pages)
 

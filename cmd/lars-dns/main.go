@@ -11,7 +11,7 @@ import (
 	"context"
 	"os"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/cmd/internal/process"
 	"lars.internal/cmd/internal/tables"
@@ -68,7 +68,7 @@ func run(ctx context.Context, env process.Env) error {
 	if err != nil {
 		return err
 	}
-	s.pages.Metrics, s.pages.Ready, s.pages.Log = []*metrics.Set{service.Metrics()}, service.Ready, log
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics()}, service.Ready, log
 
 	// A signal stops, in this order:
 	//  1. the service: what was sent reaches the agents, the snapshot is written;

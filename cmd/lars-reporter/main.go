@@ -10,7 +10,7 @@ package main
 import (
 	"context"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/cmd/internal/process"
 	"lars.internal/cmd/internal/tables"
@@ -65,7 +65,7 @@ func run(ctx context.Context, env process.Env) error {
 	if err != nil {
 		return err
 	}
-	s.pages.Metrics, s.pages.Ready, s.pages.Log = []*metrics.Set{service.Metrics()}, service.Ready, log
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics()}, service.Ready, log
 
 	// A signal stops, in this order:
 	//  1. the service: connections are closed, what was accepted is stored;

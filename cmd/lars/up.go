@@ -8,7 +8,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"lars.internal/agent"
@@ -108,6 +108,7 @@ func (w *whole) run(c *cobra.Command) error {
 // configure reads the keys of the agent, which are the ones that matter here.
 func (w *whole) configure(c *cobra.Command) error {
 	set := config.NewSet("lars up")
+	set.Version = versionText()
 	w.agentCfg = agent.Bind(set)
 	w.pages = debug.Bind(set, defaultPages)
 	logging := config.BindLog(set)
@@ -172,7 +173,7 @@ func (w *whole) constructAgent() (err error) {
 	if err := w.agent.Listen(); err != nil {
 		return err
 	}
-	w.pages.Metrics = []*metrics.Set{w.dns.Metrics(), w.reporter.Metrics(), w.agent.Metrics()}
+	w.pages.Metrics = []prometheus.Collector{w.dns.Metrics(), w.reporter.Metrics(), w.agent.Metrics()}
 	w.pages.Ready, w.pages.Log = w.ready, w.log
 	w.inside = debug.New(w.pages)
 	w.agent.Mount(w.inside)

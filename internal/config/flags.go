@@ -31,7 +31,7 @@ func Parse(s *Set, args, environ []string, stdout io.Writer) error {
 	case err != nil:
 		return s.usageError(err.Error())
 	case *version:
-		fmt.Fprintf(stdout, "%s %s\n", s.name, s.version())
+		fmt.Fprintf(stdout, "%s %s\n", s.name, s.BuildVersion())
 		return ErrVersion
 	case fs.NArg() > 0:
 		return s.usageError(fmt.Sprintf("unexpected argument %q, want flags only", fs.Arg(0)))
@@ -58,7 +58,9 @@ func (s *Set) usageError(text string) error {
 	return &loadError{fmt.Sprintf("%s; %s -h lists the flags", text, s.name), true}
 }
 
-func (s *Set) version() string {
+// BuildVersion returns Version, or without one what the Go command noted in the
+// binary.
+func (s *Set) BuildVersion() string {
 	if s.Version != "" {
 		return s.Version
 	}

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config says where a Server listens and what it shows. The zero Config is
@@ -20,8 +20,12 @@ type Config struct {
 	// itself.
 	Explicit bool
 
-	// Metrics are shown at /metrics, in this order, before those of the process.
-	Metrics []*metrics.Set
+	// Metrics are shown at /metrics, with those of the process. All have names of
+	// their own.
+	Metrics []prometheus.Collector
+
+	// Program and Version are what lars_build_info shows.
+	Program, Version string
 
 	// Ready returns nil while the service can do its work, else the reason why
 	// it cannot. Nil: always ready.
@@ -36,13 +40,15 @@ type Config struct {
 // Set is the part of a *config.Set that Bind needs.
 type Set interface {
 	String(p *string, section, name, def, doc string)
+	Name() string
+	BuildVersion() string
 	IsSet(section, name string) bool
 }
 
 // Bind declares the key [debug] addr with this default and returns a Config
 // whose Addr it fills. Load the set before New.
 func Bind(set Set, defaultAddr string) *Config {
-	c := new(Config)
+	c := &Config{Program: set.Name(), Version: set.BuildVersion()}
 	set.String(&c.Addr, "debug", "addr", defaultAddr,
 		"address of /metrics, /healthz, /readyz and /debug/pprof/; off: none")
 	c.isSet = func() bool { return set.IsSet("debug", "addr") }

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-
-	"github.com/VictoriaMetrics/metrics"
 )
 
 // JSON mounts a page at path (a pattern of http.ServeMux without a method) that
@@ -70,7 +68,7 @@ func (s *Server) mount(path string, h http.HandlerFunc) {
 // mountStandard mounts what every service has. The page cmdline of pprof is not
 // among it: a flag may hold a secret.
 func (s *Server) mountStandard() {
-	s.mount("/metrics", s.serveMetrics)
+	s.mount("/metrics", s.metrics().ServeHTTP)
 	s.mount("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	s.mount("/readyz", s.serveReady)
 	s.mount("/debug/pprof/", pprof.Index)
@@ -78,15 +76,6 @@ func (s *Server) mountStandard() {
 	s.mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	s.mux.HandleFunc("/{$}", s.serveIndex)
-}
-
-func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	for _, set := range s.cfg.Metrics {
-		set.WritePrometheus(w)
-	}
-	metrics.WriteProcessMetrics(w)
-	metrics.WriteFDMetrics(w)
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {

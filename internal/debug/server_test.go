@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"lars.internal/internal/config"
 	"lars.internal/internal/debug"
+	"lars.internal/internal/metrics"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,9 +72,9 @@ func ask(t *testing.T, method, url, host string) (code int, body string) {
 }
 
 func TestPages(t *testing.T) {
-	set := metrics.NewSet()
-	set.NewGauge("lars_test_lookups_total", func() float64 { return 42 })
-	s := debug.New(&debug.Config{Addr: "127.0.0.1:0", Metrics: []*metrics.Set{set}})
+	set := metrics.NewSet("lars_test_")
+	set.CounterFunc("lookups_total", "Requests for a route.", func() uint64 { return 42 })
+	s := debug.New(&debug.Config{Addr: "127.0.0.1:0", Metrics: []prometheus.Collector{set}})
 	s.JSON("/debug/hosts/{service}", func(r *http.Request) (any, error) {
 		switch r.PathValue("service") {
 		case "none":
