@@ -151,12 +151,12 @@ func checkChange(c route.Change) error {
 	default:
 		return errors.New("want add, set or remove")
 	}
-	if len(c.Hosts) > route.MaxHosts {
-		return fmt.Errorf("%d hosts, at most %d", len(c.Hosts), route.MaxHosts)
-	}
-	// What is not to be in a route may still be there, and has to go.
+	// What must not be in a route may still be there, and too many of it.
 	if c.Action == route.Remove {
 		return nil
+	}
+	if len(c.Hosts) > route.MaxHosts {
+		return fmt.Errorf("%d hosts, but %d fit one frame to the agents; spread them over several services", len(c.Hosts), route.MaxHosts)
 	}
 	return checkHosts(c.Hosts)
 }

@@ -80,7 +80,7 @@ func TestEditsThatAreRefused(t *testing.T) {
 		{"name that is not UTF-8", func(r *Routes) error { return second(r.Add(ctx, "a\xff", a, many[:1])) }, "cannot be shown"},
 		{"add nothing", func(r *Routes) error { return second(r.Add(ctx, "ann", a, nil)) }, "at least one host"},
 		{"set to nothing", func(r *Routes) error { return second(r.Set(ctx, "ann", a, nil)) }, "at least one host"},
-		{"too many", func(r *Routes) error { return second(r.Set(ctx, "ann", a, many)) }, "at most 10000"},
+		{"too many", func(r *Routes) error { return second(r.Set(ctx, "ann", a, many)) }, "1000 hosts, but 999 fit one frame"},
 		{"twice", func(r *Routes) error { return second(r.Add(ctx, "ann", a, []route.Host{h1, h1})) }, "named twice"},
 		{"zero host", func(r *Routes) error { return second(r.Add(ctx, "ann", a, []route.Host{{}})) }, "the address is zero"},
 		{"multicast", func(r *Routes) error { return second(r.Add(ctx, "ann", a, []route.Host{{IP: 0xE0000001, Port: 1}})) }, "multicast"},

@@ -10,9 +10,27 @@ import (
 // known any more. Reading all routes tells everything.
 var ErrHistoryGone = errors.New("what changed is not recorded any more")
 
-// MaxHosts is the most hosts that an edit may leave a service with. A route of
-// that size fills a frame twice over, so nobody has one by intent.
-const MaxHosts = 10_000
+// MaxHosts is the most hosts that an edit may leave a service with: as many as
+// one frame to an agent holds at their largest, so that no host of a route is
+// ever left out.
+const MaxHosts = (frameBytes - answerBytes - settingBytes) / hostBytes
+
+// The sizes that MaxHosts follows from, in bytes, each field at its largest and
+// with its tag.
+const (
+	frameBytes = 65_527 // the body of a frame
+
+	// GetRouteResponse without hosts and settings: modid, cmdid, seq,
+	// truncated, version, stale, removed, level.
+	answerBytes = 11 + 11 + 6 + 2 + 11 + 2 + 2 + 6
+
+	// 32 settings, each with a key and a value of 128 bytes.
+	settingBytes = 32 * (4 + 2*(3+128))
+
+	// HostInfo: tag and length, ip, which may be a negative number, port,
+	// weight, and a zone of 32 bytes.
+	hostBytes = 2 + 11 + 4 + 6 + 2 + 32
+)
 
 // Action is what a Change does to the hosts of a service.
 type Action uint8

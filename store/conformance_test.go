@@ -93,7 +93,7 @@ func TestBadRowsAreSkippedAndReported(t *testing.T) {
 		}
 		e.want("hosts", len(hosts[k]), 1)
 		e.want("rows counted", db.BadRows(), uint64(6))
-		// Who sets all hosts of a service gets rid of them.
+		// Set replaces all of the service, invalid rows included.
 		e.want("set changes", e.edit(db, set(k, host(1))).Changed, true)
 		e.want("rows", e.number(`SELECT COUNT(*) FROM RouteData`), int64(1))
 	})
@@ -232,7 +232,7 @@ func TestEditsThatCannotBe(t *testing.T) {
 		{"no action", route.Edit{Who: "me", Changes: []route.Change{{Key: key(1, 2)}}}, "none of add, set and remove"},
 		{"no address", route.Edit{Who: "me", Changes: []route.Change{add(key(1, 2), route.Host{Port: 80})}}, "the address is zero"},
 		{"no port", route.Edit{Who: "me", Changes: []route.Change{add(key(1, 2), route.Host{IP: 1})}}, "the port is outside"},
-		{"too many", route.Edit{Who: "me", Changes: []route.Change{set(key(1, 2), tooMany...)}}, "10001 hosts, at most 10000"},
+		{"too many", route.Edit{Who: "me", Changes: []route.Change{set(key(1, 2), tooMany...)}}, "1000 hosts, but 999 fit one frame"},
 	}
 	eachDialect(t, func(e *env) {
 		db := e.migrated()
@@ -247,7 +247,8 @@ func TestEditsThatCannotBe(t *testing.T) {
 	})
 }
 
-// The largest route goes in and out, and its audit row is cut to what fits.
+// The largest route goes in and out. A service that a C++ editor made larger can
+// be removed, and the audit row is cut to what fits.
 func TestTheLargestService(t *testing.T) {
 	eachDialect(t, func(e *env) {
 		db := e.migrated()
@@ -259,6 +260,13 @@ func TestTheLargestService(t *testing.T) {
 		if diff := cmp.Diff(hosts, e.load(db).Hosts(key(1, 2))); diff != "" {
 			e.Error("the hosts differ")
 		}
+		const more = 4000
+		for i := range uint32(more) {
+			h := host(route.MaxHosts + 1 + i)
+			e.exec(`INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, 2, ?, ?)`, h.IP, h.Port)
+		}
+		r := e.edit(db, remove(key(1, 2)))
+		e.want("hosts removed", len(r.Services[0].Removed), route.MaxHosts+more)
 		e.want("cut details", e.number(`SELECT COUNT(*) FROM RouteAudit WHERE details LIKE '% more'`), int64(1))
 	})
 }

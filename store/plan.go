@@ -65,8 +65,8 @@ func (p *plan) add(key route.Key, changes []route.Change, rows []storedRow) erro
 	}
 	slices.SortFunc(before, route.Host.Compare)
 	after := before
-	// Who names all hosts of a service, by set or by remove, means also the
-	// rows that are none.
+	// Set, and Remove without hosts, replace all of the service, so they also
+	// delete its invalid rows.
 	whole := false
 	for _, c := range changes {
 		if c.Key == key {
@@ -75,7 +75,8 @@ func (p *plan) add(key route.Key, changes []route.Change, rows []storedRow) erro
 		}
 	}
 	if len(after) > route.MaxHosts && len(after) > len(before) {
-		return fmt.Errorf("service %v would have %d hosts, at most %d are allowed", key, len(after), route.MaxHosts)
+		return fmt.Errorf("service %v would have %d hosts, but %d fit one frame to the agents; spread them over several services",
+			key, len(after), route.MaxHosts)
 	}
 	p.compare(key, rows, before, after, whole)
 	return nil

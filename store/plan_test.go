@@ -106,3 +106,21 @@ func TestDetails(t *testing.T) {
 		t.Errorf("%d bytes, ending in %q", len(long), long[len(long)-20:])
 	}
 }
+
+// An edit that left a service with more hosts than a frame holds was stored, and
+// the agents got the route without the rest.
+func TestFinding22TooManyHostsAreRefused(t *testing.T) {
+	many := make([]route.Host, route.MaxHosts)
+	for i := range many {
+		many[i] = host(uint32(i + 1))
+	}
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.edit(db, set(key(1, 1), many...))
+		_, err := db.EditRoutes(e.Context(), route.Edit{Who: "me", Changes: []route.Change{add(key(1, 1), host(0))}})
+		if err == nil || !strings.Contains(err.Error(), "service 1/1 would have 1000 hosts, but 999 fit one frame") {
+			e.Errorf("one more: got error %v", err)
+		}
+		e.want("hosts", e.number(`SELECT COUNT(*) FROM RouteData`), int64(route.MaxHosts))
+	})
+}
