@@ -16,6 +16,7 @@ type dialect struct {
 
 	read     sql.TxOptions             // of a transaction whose statements all see one state
 	lockRows string                    // ends a SELECT whose rows are to be changed
+	clock    string                    // the database's clock in Unix seconds
 	rowList  string                    // begins the rows in (a, b) IN (...)
 	upsert   string                    // ends the INSERT of call statistics
 	classify func(error) fault         // what an error means for a further try

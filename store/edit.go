@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -20,8 +21,13 @@ const (
 	// pays for years. Most edits write fewer, so the tables shrink.
 	maxPrune = 1000
 
-	// keepAudit is for how many versions audit rows are kept: about a year.
-	keepAudit = 365 * 24 * 3600
+	// maxAhead is by how much, in seconds, a clock may be ahead of another
+	// before something is said: of the database's, or of the version.
+	maxAhead = 3600
+
+	// longPause is how long nobody edits, in seconds, before the next edit is
+	// asked to look at its clock.
+	longPause = 180 * 24 * 3600
 
 	// maxWho is what the audit holds of a name, in bytes.
 	maxWho = 255
@@ -43,7 +49,7 @@ func (db *DB) EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult
 			return err
 		}
 		defer tx.Rollback()
-		e := &editor{ctx: ctx, tx: tx, dialect: db.dialect, edit: edit, now: db.options.Now().Unix()}
+		e := &editor{ctx: ctx, tx: tx, db: db, dialect: db.dialect, edit: edit, now: db.options.Now().Unix()}
 		if result, err = e.run(); err != nil {
 			return err
 		}
@@ -78,6 +84,7 @@ type editor struct {
 	// Immutable.
 	ctx     context.Context // of the transaction
 	tx      *sql.Tx
+	db      *DB
 	dialect *dialect
 	edit    route.Edit
 	now     int64 // Unix seconds
@@ -99,9 +106,9 @@ func (e *editor) run() (route.EditResult, error) {
 	if len(p.touched) == 0 {
 		return route.EditResult{Version: version}, nil
 	}
-	next := max(version+1, uint64(max(e.now, 0)))
-	if next > math.MaxUint32 {
-		return route.EditResult{}, fmt.Errorf("version %d is the last that fits the table; set RouteVersion to the Unix time", version)
+	next, err := e.next(version)
+	if err != nil {
+		return route.EditResult{}, err
 	}
 	if err := e.write(p, version, next); err != nil {
 		return route.EditResult{}, err
@@ -115,6 +122,35 @@ func (e *editor) run() (route.EditResult, error) {
 func (e *editor) lockVersion() (uint64, error) {
 	return scanVersion(e.tx.QueryRowContext(e.ctx, selectVersion+e.dialect.lockRows))
 }
+
+// next returns the version that follows one. A clock that is wrong would move
+// all later versions into the future with it, so it is compared with the
+// database's, and what only one clock says is doubted in the log.
+func (e *editor) next(version uint64) (uint64, error) {
+	var database int64
+	if err := e.tx.QueryRowContext(e.ctx, `SELECT `+e.dialect.clock).Scan(&database); err != nil {
+		return 0, err
+	}
+	if e.now > database+maxAhead {
+		return 0, fmt.Errorf("the clock of this machine is %v ahead of the database's (%s): set the wrong one right",
+			seconds(e.now-database), time.Unix(database, 0).UTC().Format(time.DateTime))
+	}
+	now := uint64(max(e.now, 0))
+	next := max(version+1, now)
+	switch log := e.db.options.Logger; {
+	case next > math.MaxUint32:
+		return 0, fmt.Errorf("version %d is the last that fits the table; set RouteVersion to the Unix time", version)
+	case version > now+maxAhead:
+		log.Warn("store: the version of the routes is ahead of the clock; if the clock is right, set RouteVersion to the Unix time",
+			"version", version, "ahead", seconds(int64(version-now)))
+	case version > 0 && now > version+longPause:
+		log.Warn("store: the version of the routes jumps; is the clock of this machine right?",
+			"from", version, "to", next, "jump", seconds(int64(next-version)))
+	}
+	return next, nil
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
 // stored returns the rows of the services that the edit names, locked against
 // writers that do not lock the version.
@@ -153,8 +189,8 @@ func (e *editor) write(p *plan, version, next uint64) error {
 		func() error { return e.insertHosts(p.insert) },
 		func() error { return e.announce(p.touched, next) },
 		func() error { return e.audit(p.services, version, next) },
-		func() error { return e.prune("RouteChange", next, keepChanges) },
-		func() error { return e.prune("RouteAudit", next, keepAudit) },
+		func() error { return e.prune("RouteChange", e.db.keepChanges) },
+		func() error { return e.prune("RouteAudit", e.db.keepAudit) },
 		func() error { return e.exec(`UPDATE RouteVersion SET version = ? WHERE id = 1`, next) },
 	}
 	for _, step := range steps {
@@ -214,31 +250,49 @@ func (e *editor) audit(services []route.ServiceChange, version, next uint64) err
 	return nil
 }
 
-// prune removes some of the rows that are more than keep versions old. It
-// looks them up first: a DELETE with a limit is not of both databases, and
-// one with a subquery reads the whole table on some.
-func (e *editor) prune(table string, version, keep uint64) error {
-	if version <= keep {
+// retention says how much of a history is kept: so many of the newest rows, and
+// what is at most so many versions older than the oldest of them. A version from
+// a wrong clock therefore removes nothing before that many rows have followed it.
+type retention struct {
+	rows     int
+	versions uint64
+}
+
+// prune removes some of the rows that need not be kept. It looks them up first:
+// a DELETE with a limit is not of both databases, and one with a subquery reads
+// the whole table on some.
+func (e *editor) prune(table string, keep retention) error {
+	var oldest uint64 // of the newest rows
+	err := e.tx.QueryRowContext(e.ctx,
+		`SELECT version FROM `+table+` ORDER BY version DESC LIMIT 1 OFFSET ?`, keep.rows-1).Scan(&oldest)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && oldest <= keep.versions {
 		return nil
 	}
-	rows, err := e.tx.QueryContext(e.ctx,
-		`SELECT id FROM `+table+` WHERE version < ? ORDER BY version LIMIT ?`, version-keep, maxPrune)
 	if err != nil {
 		return err
+	}
+	ids, err := e.ids(`SELECT id FROM `+table+` WHERE version < ? ORDER BY version LIMIT ?`, oldest-keep.versions, maxPrune)
+	if err != nil {
+		return err
+	}
+	return e.removeRows(table, ids)
+}
+
+func (e *editor) ids(query string, args ...any) ([]int64, error) {
+	rows, err := e.tx.QueryContext(e.ctx, query, args...)
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
 	var ids []int64
 	for rows.Next() {
 		var id int64
 		if err := rows.Scan(&id); err != nil {
-			return err
+			return nil, err
 		}
 		ids = append(ids, id)
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	return e.removeRows(table, ids)
+	return ids, rows.Err()
 }
 
 func (e *editor) removeRows(table string, ids []int64) error {

@@ -184,8 +184,9 @@ func TestOldHistoryIsPruned(t *testing.T) {
 		for i := range int64(10) {
 			e.exec(`INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, 1, ?)`, now-keepChanges-1-i)
 			e.exec(`INSERT INTO RouteAudit (time, version, previous, who, action, modid, cmdid, details)
-				VALUES (1, ?, 1, 'me', 'add', 1, 1, '')`, now-keepAudit-1-i)
+				VALUES (1, ?, 1, 'me', 'add', 1, 1, '')`, now-int64(db.keepAudit.versions)-1-i)
 		}
+		db.keepChanges.rows, db.keepAudit.rows = 1, 1
 		e.exec(`INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, 1, ?)`, now-keepChanges)
 		e.edit(db, add(key(1, 1), host(1)))
 		e.want("rows of RouteChange", e.number(`SELECT COUNT(*) FROM RouteChange`), int64(2))

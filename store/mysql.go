@@ -23,6 +23,7 @@ var mysqlDialect = &dialect{
 	migrations: larssql.MySQL,
 	read:       sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	lockRows:   ` FOR UPDATE`,
+	clock:      `UNIX_TIMESTAMP()`,
 	// Assignments run from left to right, so ts has to be the last.
 	upsert: ` ON DUPLICATE KEY UPDATE
 		succ_cnt = IF(VALUES(ts) >= ts, VALUES(succ_cnt), succ_cnt),

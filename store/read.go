@@ -19,8 +19,8 @@ const maxKeys = 200
 // maxChanges bounds what Changed reads. Above that a Load costs less.
 const maxChanges = 100_000
 
-// keepChanges is for how many versions rows of RouteChange are kept: a week,
-// since a version is about a second.
+// keepChanges is for how many versions rows of RouteChange are kept at least: a
+// week, since a version is about a second.
 const keepChanges = 7 * 24 * 3600
 
 const selectVersion = `SELECT version FROM RouteVersion WHERE id = 1`

@@ -22,6 +22,7 @@ var sqliteDialect = &dialect{
 	goose:      goose.DialectSQLite3,
 	migrations: larssql.SQLite,
 	read:       sql.TxOptions{ReadOnly: true},
+	clock:      `CAST(strftime('%s', 'now') AS INTEGER)`,
 	rowList:    `VALUES `,
 	upsert: ` ON CONFLICT (modid, cmdid, ip, port, caller) DO UPDATE SET
 		succ_cnt = excluded.succ_cnt, err_cnt = excluded.err_cnt,

@@ -16,8 +16,8 @@ var ErrNoSchema = errors.New("the database lacks the tables of this version")
 
 // Options are the knobs of a DB. The zero value works.
 type Options struct {
-	// Logger hears of each move to another database host and of each
-	// migration. Nil: silence.
+	// Logger hears of each move to another database host, of each migration,
+	// and of versions that look like those of a wrong clock. Nil: silence.
 	Logger *slog.Logger
 
 	// Now is the clock for versions and audit. Nil: time.Now.
@@ -84,6 +84,9 @@ type DB struct {
 	hosts   *hosts // nil for SQLite
 	pool    *sql.DB
 
+	// What edits keep of the history. Tests lower it before they edit.
+	keepChanges, keepAudit retention
+
 	badRows atomic.Uint64
 }
 
@@ -101,7 +104,11 @@ func Open(dsn string, options Options) (*DB, error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	options.setDefaults()
-	db := &DB{source: src, dialect: src.dialect, options: options}
+	db := &DB{
+		source: src, dialect: src.dialect, options: options,
+		keepChanges: retention{rows: 10_000, versions: keepChanges},
+		keepAudit:   retention{rows: 10_000, versions: 365 * 24 * 3600}, // a year
+	}
 	db.pool, db.hosts, err = openPool(src, options, busyWait, options.commitTimeout())
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
