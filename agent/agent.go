@@ -8,20 +8,23 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"lars.internal/internal/task"
+	"lars.internal/keep"
 )
 
 // Agent is the load-balance agent of one machine. Make it with New. All
 // methods are safe for concurrent use.
 type Agent struct {
 	// Immutable after New.
-	cfg      Config
-	routes   *routes
-	ports    *ports
-	dns      *dnsClient
-	reports  *reportClient
-	events   *events
-	snapshot *snapshot
-	metrics  prometheus.Collector
+	cfg     Config
+	routes  *routes
+	ports   *ports
+	dns     *dnsClient
+	reports *reportClient
+	events  *events
+	keeper  *keep.Keeper
+	metrics prometheus.Collector
 
 	mu      sync.Mutex // guards everything below
 	served  bool
@@ -40,14 +43,13 @@ func New(cfg Config) (*Agent, error) {
 	if a.routes, err = newRoutes(&a.cfg); err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	a.snapshot = newSnapshot(&a.cfg, a.routes)
-	if a.dns, err = newDNSClient(&a.cfg, a.routes, a.snapshot.changed); err != nil {
+	a.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: a.snapshot, Log: cfg.Log})
+	if a.dns, err = newDNSClient(&a.cfg, a.routes, a.keeper.Changed); err != nil {
 		return nil, fmt.Errorf("agent: dns client: %w", err)
 	}
 	if a.reports, err = newReportClient(&a.cfg, a.routes); err != nil {
 		return nil, fmt.Errorf("agent: report client: %w", err)
 	}
-	a.snapshot.fresh = a.dns.confirmed.Load
 	a.events = newEvents(&a.cfg, a.routes, a.reports.client.Loop())
 	a.ports = &ports{routes: a.routes, clock: a.cfg.Clock, pull: a.dns.pull, notify: a.events.put}
 	a.metrics = newMetrics(a)
@@ -139,46 +141,21 @@ func (a *Agent) end() {
 // run starts the parts in the order in which they need each other and stops
 // them in reverse. A part that fails ends the others.
 func (a *Agent) run(ctx context.Context) error {
-	a.snapshot.load()
+	a.restore()
 
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	dns := start(stop, a.dns.run)
-	reports := start(stop, a.reports.run)
-	saving := start(stop, a.snapshot.run)
+	apart := context.WithoutCancel(ctx) // they end in their order, not with ctx
+	dns := task.Start(apart, a.dns.run, stop)
+	reports := task.Start(apart, a.reports.run, stop)
+	saving := task.Start(apart, a.keeper.Run, stop)
 	// Datagrams have waited in the kernel since Listen.
 	a.cfg.Log.Info("agent serves", "addrs", a.ports.addrs())
 	err := a.ports.serve(serving)
 
 	// 1. The ports are closed: nothing new comes.
 	// 2. What was counted is reported.
-	// 3. The routes are saved while it is known whether they are fresh.
+	// 3. The routes are saved while it is known whether they are right.
 	// 4. The connection that kept them fresh ends.
-	return errors.Join(err, reports.end(), saving.end(), dns.end())
-}
-
-// part is a running piece of an agent.
-type part struct {
-	cancel context.CancelFunc
-	done   chan error // capacity 1; gets what the piece returned
-}
-
-// start runs a piece until end is called. If it fails before, failed is called.
-func start(failed func(), run func(context.Context) error) *part {
-	ctx, cancel := context.WithCancel(context.Background())
-	p := &part{cancel: cancel, done: make(chan error, 1)}
-	go func() { // stopped and awaited by end
-		err := run(ctx)
-		if err != nil {
-			failed()
-		}
-		p.done <- err
-	}()
-	return p
-}
-
-// end stops the piece and waits for it.
-func (p *part) end() error {
-	p.cancel()
-	return <-p.done
+	return errors.Join(err, reports.Stop(), saving.Stop(), dns.Stop())
 }

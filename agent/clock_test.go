@@ -37,7 +37,7 @@ func TestWallClockJumps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.reports.wall, a.snapshot.wall = wall.read, wall.read
+	a.reports.wall = wall.read
 	s := &system{Agent: a, t: t, dns: dns, reporter: reporter, stop: serve(t, a)}
 	p := s.program(0)
 	p.served(key12)
@@ -45,7 +45,7 @@ func TestWallClockJumps(t *testing.T) {
 		p.report(key12, hostN(1), false)
 	}
 	s.counted(key12, 0, 15)
-	eventually(t, "the snapshot is written", func() bool { return a.snapshot.age() >= 0 })
+	eventually(t, "the snapshot is written", func() bool { return a.keeper.Age() >= 0 })
 	calls, pulls := uint64(0), dns.pulls(key12)
 	for _, d := range []time.Duration{time.Hour, -2 * time.Hour, time.Hour} {
 		wall.jump(d)
@@ -57,7 +57,7 @@ func TestWallClockJumps(t *testing.T) {
 		calls++
 		p.report(key12, hostN(0), true)
 		s.counted(key12, calls, 15)
-		if age := a.snapshot.age(); age < 0 || age > 30*time.Minute {
+		if age := a.keeper.Age(); age < 0 || age > 30*time.Minute {
 			t.Errorf("after a jump of %v the snapshot is %v old", d, age)
 		}
 	}

@@ -69,7 +69,8 @@ type dnsClient struct {
 	sentAt   time.Duration  // the first such pull
 	body     []byte         // of the message that is being sent
 
-	confirmed atomic.Bool // connected, all services are pulled anew, and the other side answers
+	confirmed atomic.Bool  // connected, all services are pulled anew, and the other side answers
+	right     atomic.Int64 // when the routes were last known to be right, by clock; longAgo: never
 
 	sent     atomic.Uint64 // pulls
 	dropped  atomic.Uint64 // pulls that found no connection or no room
@@ -108,6 +109,7 @@ func newDNSClient(cfg *Config, routes *routes, changed func()) (*dnsClient, erro
 		return nil, err
 	}
 	d.client = client
+	d.right.Store(int64(longAgo))
 	d.pulls = reactor.NewQueue(client.Loop(), pullQueue, d.sendPulls)
 	return d, nil
 }
@@ -174,7 +176,13 @@ func (d *dnsClient) renew(conn *reactor.Conn) {
 }
 
 // confirm notes whether the routes are those of the dns service.
-func (d *dnsClient) confirm() { d.confirmed.Store(d.answered && len(d.renewing) == 0) }
+func (d *dnsClient) confirm() {
+	confirmed := d.answered && len(d.renewing) == 0
+	d.confirmed.Store(confirmed)
+	if confirmed {
+		d.right.Store(int64(d.clock()))
+	}
+}
 
 // watchSilence gives up a connection on which nothing is answered.
 func (d *dnsClient) watchSilence(conn *reactor.Conn) {

@@ -31,8 +31,8 @@ func newMetrics(a *Agent) *metrics.Set {
 	set.CounterFunc("unlogged_events_total", "Ejections and reinstatements without a log line, because there were too many at a time.", a.events.dropped.Load)
 	dnsMetrics(set, a.dns)
 	reportMetrics(set, a.reports)
-	set.GaugeFunc("snapshot_age_seconds", "Age of the routes in the snapshot; -1 without one.", func() float64 { return a.snapshot.age().Seconds() })
-	set.CounterFunc("snapshot_failures_total", "Snapshots that could not be written.", a.snapshot.failed.Load)
+	set.GaugeFunc("snapshot_age_seconds", "Time since the routes in the snapshot were known to be right; -1 without one.", func() float64 { return a.keeper.Age().Seconds() })
+	set.CounterFunc("snapshot_failures_total", "Snapshots that could not be written.", a.keeper.Failures)
 	return set
 }
 

@@ -1,9 +1,7 @@
 package agent
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -12,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"lars.internal/keep"
 	"lars.internal/route"
 )
 
@@ -53,7 +52,7 @@ func TestDefect25StartFromSnapshot(t *testing.T) {
 	if err := a.Ready(); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
-	if age := a.snapshot.age(); age < 0 || age > time.Hour {
+	if age := a.keeper.Age(); age < 0 || age > time.Hour {
 		t.Errorf("age %v", age)
 	}
 	s.dns.set(key12, hostN(5))
@@ -72,7 +71,7 @@ func TestSnapshotFollowsRoutes(t *testing.T) {
 	s.program(0).served(key12)
 	holds := func(h route.Host) func() bool {
 		return func() bool {
-			table, _, err := readSnapshot(file)
+			table, _, err := keep.Read(file)
 			return err == nil && slices.Equal(table.Hosts(key12), []route.Host{h})
 		}
 	}
@@ -112,32 +111,6 @@ func TestBadSnapshotIsIgnored(t *testing.T) {
 	}
 }
 
-// A disk that was full for a while leaves no agent without its routes.
-func TestSnapshotIsWrittenOnceItCanBe(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "later")
-	r := testRoutes(t, 0)
-	r.restore(key12, hostsN(2), 0, 0)
-	s := newSnapshot(&Config{Snapshot: filepath.Join(folder, "routes"), Clock: newFakeClock().read, Log: slog.New(slog.DiscardHandler)}, r)
-	s.fresh = func() bool { return false }
-	s.retry = time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }() // ended below
-	s.changed()
-	eventually(t, "the write fails", func() bool { return s.failed.Load() > 0 })
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the routes are on disk", func() bool {
-		table, _, err := readSnapshot(s.path)
-		return err == nil && len(table.Hosts(key12)) == 2
-	})
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
 // A dns service that takes connections and answers nothing confirms no route.
 func TestSnapshotAgesWhileNobodyAnswers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "routes")
@@ -158,7 +131,7 @@ func TestSnapshotAgesWhileNobodyAnswers(t *testing.T) {
 	})
 	eventually(t, "the agent is connected", func() bool { return a.dns.link.connected.Load() })
 	stop()
-	_, at, err := readSnapshot(file)
+	_, at, err := keep.Read(file)
 	if err != nil || time.Since(at) < 59*time.Minute {
 		t.Errorf("the snapshot is of %v, %v; want %v", at, err, hourAgo)
 	}

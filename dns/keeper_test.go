@@ -93,7 +93,7 @@ func TestBadSnapshotIsIgnored(t *testing.T) {
 			p := dial(t, in)
 			p.ask(k12)
 			in.awaitMetric(t, "lars_dns_lookups_held_total", "1")
-			if n := in.log.count("snapshot ignored"); n != 1 {
+			if n := in.log.count("snapshot of routes ignored"); n != 1 {
 				t.Errorf("%d lines about the bad snapshot, want 1", n)
 			}
 			store.setFault(nil, "Load")
@@ -116,10 +116,10 @@ func TestSnapshotFolderMissing(t *testing.T) {
 	p := dial(t, in)
 	p.ask(k12)
 	p.expect(k12, h1)
-	eventually(t, "the failure is in the log", func() bool { return in.log.count("writing the snapshot failed") == 1 })
+	eventually(t, "the failure is in the log", func() bool { return in.log.count("writing the snapshot of routes failed") == 1 })
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the snapshot is there", func() bool { return kept(t, path, k12) != nil })
-	eventually(t, "the log says so", func() bool { return in.log.count("writing the snapshot works again") == 1 })
+	eventually(t, "the log says so", func() bool { return in.log.count("writing the snapshot of routes works again") == 1 })
 }

@@ -110,7 +110,7 @@ func (w *watcher) take(l loaded) {
 	}
 	w.cost = l.cost
 	w.counts.fullTime.Observe(l.cost.Seconds())
-	w.reload.end()
+	w.reload.Worked()
 	switch {
 	case l.demanded:
 		w.takeDemanded(l)
@@ -123,11 +123,11 @@ func (w *watcher) take(l loaded) {
 func (w *watcher) loadFailed(l loaded) {
 	w.counts.loadErrors.Inc()
 	if !l.demanded {
-		w.reload.begin(l.err)
+		w.reload.Failed(l.err)
 		return
 	}
 	w.failures++
-	w.store.begin(l.err)
+	w.store.Failed(l.err)
 	w.svc.blame(l.err)
 }
 
@@ -135,7 +135,7 @@ func (w *watcher) loadFailed(l loaded) {
 func (w *watcher) takeDemanded(l loaded) {
 	first := !w.svc.isFresh()
 	w.cursor, w.demand, w.failures = l.version, "", 0
-	w.store.end()
+	w.store.Worked()
 	if l.table != nil {
 		w.svc.publish(l.table, nil)
 		w.watchLengths(l.table, func(yield func(route.Key) bool) {

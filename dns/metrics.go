@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"lars.internal/internal/metrics"
+	"lars.internal/keep"
 	"lars.internal/route"
 )
 
@@ -14,8 +15,8 @@ func (s *Server) newMetrics() *metrics.Set {
 	s.tableMetrics(set)
 	s.shardMetrics(set)
 	s.storeMetrics(set)
-	if s.keeper != nil {
-		s.keeper.metrics(set)
+	if s.cfg.Snapshot != "" {
+		snapshotMetrics(set, s.keeper)
 	}
 	return set
 }
@@ -88,13 +89,8 @@ func (s *Server) storeMetrics(set *metrics.Set) {
 	})
 }
 
-func (k *keeper) metrics(set *metrics.Set) {
-	set.CounterFunc("snapshot_writes_total", "Snapshots written.", func() uint64 { return uint64(k.writes.Load()) })
-	set.CounterFunc("snapshot_errors_total", "Snapshots that could not be written.", func() uint64 { return uint64(k.errors.Load()) })
-	set.GaugeFunc("snapshot_age_seconds", "Age of the routes in the snapshot; 0 without one.", func() float64 {
-		if asOf := k.savedAsOf.Load(); asOf != 0 {
-			return time.Since(time.Unix(asOf, 0)).Seconds()
-		}
-		return 0
-	})
+func snapshotMetrics(set *metrics.Set, k *keep.Keeper) {
+	set.CounterFunc("snapshot_writes_total", "Snapshots written.", k.Writes)
+	set.CounterFunc("snapshot_errors_total", "Snapshots that could not be written.", k.Failures)
+	set.GaugeFunc("snapshot_age_seconds", "Time since the routes in the snapshot were known to be right; -1 without one.", func() float64 { return k.Age().Seconds() })
 }

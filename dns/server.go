@@ -13,10 +13,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/access"
+	"lars.internal/internal/task"
+	"lars.internal/keep"
 	"lars.internal/larspb"
 	"lars.internal/reactor"
 	"lars.internal/route"
 )
+
+// keepPause is the least time between two writes of the snapshot.
+const keepPause = time.Second
 
 // announceChunk is how many changed services one task of a loop looks at.
 const announceChunk = 4096
@@ -28,7 +33,7 @@ type Server struct {
 	gate    *access.Gate
 	tcp     *reactor.Server
 	shards  map[*reactor.Loop]*shard
-	keeper  *keeper // nil: no snapshot
+	keeper  *keep.Keeper
 	watcher *watcher
 	metrics prometheus.Collector
 
@@ -62,9 +67,7 @@ func New(cfg Config) (*Server, error) {
 	for _, loop := range server.Loops() {
 		s.shards[loop] = newShard(loop, &s.table, &s.cfg)
 	}
-	if cfg.Snapshot != "" {
-		s.keeper = newKeeper(cfg.Snapshot, cfg.Log, s.snapshot)
-	}
+	s.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: s.snapshot, Pause: keepPause, Name: "dns: ", Log: cfg.Log})
 	s.watcher = newWatcher(s)
 	s.metrics = s.newMetrics()
 	return s, nil
@@ -126,15 +129,12 @@ func (s *Server) Serve(ctx context.Context) error {
 		return err
 	}
 	s.restore()
-	stopWatching := background(ctx, s.watcher.run)
-	stopKeeping := func() {}
-	if s.keeper != nil {
-		stopKeeping = background(ctx, s.keeper.run)
-	}
+	watching := task.Start(context.WithoutCancel(ctx), s.watcher.run, nil)
+	keeping := task.Start(context.WithoutCancel(ctx), s.keeper.Run, nil)
 	s.cfg.Log.Info("dns: listening", "addr", s.Addr())
 	err := s.tcp.Serve(ctx)
-	stopWatching()
-	stopKeeping() // last: it keeps what the watcher brought in
+	err = errors.Join(err, watching.Stop())
+	err = errors.Join(err, keeping.Stop()) // last: it keeps what the watcher brought in
 	if err != nil {
 		return fmt.Errorf("dns: serve on %v: %w", s.Addr(), err)
 	}
@@ -145,18 +145,6 @@ func (s *Server) Serve(ctx context.Context) error {
 // and makes Serve return without waiting for peers otherwise. It may be called
 // at any time and any number of times. A closed server serves nothing.
 func (s *Server) Close() { s.tcp.Close() }
-
-// background runs f in a goroutine. The function that it returns stops f and
-// waits for it; nothing else does, so f outlives the end of ctx until then.
-func background(ctx context.Context, f func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	running.Go(func() { f(ctx) })
-	return func() {
-		cancel()
-		running.Wait()
-	}
-}
 
 // Metrics returns what the service counts, all under names that begin with
 // lars_dns_; those that end in _total only grow. It is there from New on.
@@ -179,7 +167,7 @@ func background(ctx context.Context, f func(context.Context)) (stop func()) {
 //	load_seconds{kind}           histogram of loads by kind, full or delta
 //	bad_rows_total               rows that were skipped, each time that one was read
 //	store_up                     1 if the last look at the store went well
-//	snapshot_age_seconds         of what the snapshot file holds, 0: it holds nothing
+//	snapshot_age_seconds         since the routes in the snapshot file were known to be right, -1: it holds none
 //	snapshot_writes_total        of the snapshot file
 //	snapshot_errors_total        writes of it that failed
 func (s *Server) Metrics() prometheus.Collector { return s.metrics }
@@ -207,16 +195,14 @@ func (s *Server) Ready() error {
 // restore takes the table of the snapshot, if there is one, before anything
 // else runs.
 func (s *Server) restore() {
-	if s.keeper == nil {
-		return
-	}
-	table, loaded := s.keeper.restore()
+	table, asOf := s.keeper.Load()
 	if table == nil {
 		return
 	}
+	s.cfg.Log.Info("dns: answering from a snapshot until the store answers")
 	s.table.Store(table)
 	s.mu.Lock()
-	s.asOf = loaded
+	s.asOf = asOf
 	s.mu.Unlock()
 }
 

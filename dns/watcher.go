@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lars.internal/internal/backoff"
+	"lars.internal/internal/outage"
 	"lars.internal/larspb"
 	"lars.internal/route"
 )
@@ -44,8 +45,8 @@ type watcher struct {
 	cursor   uint64 // version whose changes are all in the table
 	demand   string // why only a full load can tell what changed; "": changes tell
 	failures int    // looks at the store that failed in a row
-	store    outage
-	reload   outage
+	store    *outage.User
+	reload   *outage.User
 	cut      map[route.Key]struct{} // services whose route is over a frame
 
 	// The full loads.
@@ -71,14 +72,14 @@ func newWatcher(s *Server) *watcher {
 		cfg:     &s.cfg,
 		results: make(chan loaded, 1),
 		demand:  "nothing was loaded from the store yet",
-		store:   outage{log: s.cfg.Log, what: "dns: store"},
-		reload:  outage{log: s.cfg.Log, what: "dns: reload of all routes"},
+		store:   outage.New(s.cfg.Log, "dns: store").User(),
+		reload:  outage.New(s.cfg.Log, "dns: reload of all routes").User(),
 		cut:     make(map[route.Key]struct{}),
 	}
 }
 
-// run watches until ctx is done.
-func (w *watcher) run(ctx context.Context) {
+// run watches until ctx is done, and returns nil.
+func (w *watcher) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -87,7 +88,7 @@ func (w *watcher) run(ctx context.Context) {
 			if w.loading {
 				<-w.results // ctx stops it too
 			}
-			return
+			return nil
 		case <-timer.C:
 			w.look(ctx)
 		case l := <-w.results:
@@ -104,7 +105,7 @@ func (w *watcher) run(ctx context.Context) {
 // pause returns the time until the next look: it doubles with each failure.
 func (w *watcher) pause() time.Duration {
 	poll := w.cfg.PollInterval
-	return min(poll<<min(w.failures, 10), max(poll, maxBackoff))
+	return backoff.Policy{Min: poll, Max: max(poll, maxBackoff)}.After(w.failures)
 }
 
 // look brings in what changed, or starts a full load if one is due.
@@ -121,7 +122,7 @@ func (w *watcher) look(ctx context.Context) {
 func (w *watcher) note(ctx context.Context, err error) {
 	if err == nil {
 		w.failures = 0
-		w.store.end()
+		w.store.Worked()
 		if w.demand == "" {
 			w.svc.confirm()
 		}
@@ -131,7 +132,7 @@ func (w *watcher) note(ctx context.Context, err error) {
 		return // we stopped it
 	}
 	w.failures++
-	w.store.begin(err)
+	w.store.Failed(err)
 	w.svc.blame(err)
 }
 
@@ -208,9 +209,7 @@ func (w *watcher) replace(table *route.Table, changed []route.Key) {
 }
 
 func (w *watcher) keep() {
-	if w.svc.keeper != nil {
-		w.svc.keeper.mark()
-	}
+	w.svc.keeper.Changed()
 }
 
 // watchLengths names services whose route is over a frame, when they become
@@ -255,27 +254,4 @@ func (w *watcher) hosts(ctx context.Context, keys []route.Key, into map[route.Ke
 	}
 	maps.Copy(into, hosts)
 	return nil
-}
-
-// outage writes a line when something stops to work, and one when it works
-// again.
-type outage struct {
-	log  *slog.Logger
-	what string
-
-	began time.Time // zero: it works
-}
-
-func (o *outage) begin(err error) {
-	if o.began.IsZero() {
-		o.began = time.Now()
-		o.log.Warn(o.what+" failed", "error", err)
-	}
-}
-
-func (o *outage) end() {
-	if !o.began.IsZero() {
-		o.log.Info(o.what+" works again", "after", time.Since(o.began).Round(time.Millisecond))
-		o.began = time.Time{}
-	}
 }

@@ -55,7 +55,7 @@ func (s *Server) readMetrics(set *metrics.Set) {
 	set.GaugeFunc("connections", "Agents connected.", func() float64 { return float64(s.server.Conns()) })
 	set.CounterFunc("connections_refused_total", refusedHelp, s.gate.Count, "reason", "access")
 	set.GaugeFunc("store_up", "1 while the database takes reports, else 0.", func() float64 {
-		if s.outage.err() != nil {
+		if s.outage.Err() != nil {
 			return 0
 		}
 		return 1

@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +37,8 @@ import (
 
 	"lars.internal/access"
 	"lars.internal/internal/metrics"
+	"lars.internal/internal/outage"
+	"lars.internal/internal/task"
 	"lars.internal/larspb"
 	"lars.internal/reactor"
 	"lars.internal/route"
@@ -58,7 +59,7 @@ type Server struct {
 	cfg     Config
 	metrics prometheus.Collector
 	count   *counts
-	outage  *outage
+	outage  *outage.Outage
 	gate    *access.Gate
 	server  *reactor.Server
 	threads []*thread
@@ -77,7 +78,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	set := metrics.NewSet("lars_reporter_")
 	s.metrics, s.count = set, newCounts(set)
-	s.outage = &outage{log: s.cfg.Log}
+	s.outage = outage.Told(s.cfg.Log, "reporter: call statistics cannot be stored; the newest are kept and tried again",
+		"reporter: call statistics are stored again")
 	s.gate = access.NewGate(access.Config{Allow: s.cfg.Access.Allow, Secret: string(s.cfg.Access.Secret), Log: s.cfg.Log})
 	for range s.cfg.Threads {
 		s.threads = append(s.threads, newThread(&s.cfg, s.count, s.outage))
@@ -129,7 +131,10 @@ func (s *Server) Ready() error {
 	if !s.serving.Load() {
 		return errors.New("reporter: not serving")
 	}
-	return s.outage.err()
+	if cause, since := s.outage.Since(); cause != nil {
+		return fmt.Errorf("reporter: call statistics cannot be stored for %v: %w", time.Since(since).Round(time.Second), cause)
+	}
+	return nil
 }
 
 // Serve takes reports until ctx is done. Then it closes the connections, stores
@@ -147,7 +152,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	storing, stopStoring := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStoring()
 
-	wait := s.startThreads(storing, stopTaking)
+	storers := s.startThreads(storing, stopTaking)
 	s.serving.Store(true)
 	err := s.server.Serve(taking)
 	s.serving.Store(false)
@@ -157,28 +162,23 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, t := range s.threads {
 		t.finish()
 	}
-	err = errors.Join(err, wait())
+	for i, t := range storers {
+		if failed := t.Wait(); failed != nil {
+			err = errors.Join(err, fmt.Errorf("reporter: storing thread %d: %w", i, failed))
+		}
+	}
 	s.countUnwritten()
 	return err
 }
 
 // startThreads starts the storing threads. They end by finish, or when storing
-// is done; wait waits for them. One that fails by itself calls stopTaking.
-func (s *Server) startThreads(storing context.Context, stopTaking func()) (wait func() error) {
-	var running sync.WaitGroup
-	errs := make([]error, len(s.threads))
-	for i, t := range s.threads {
-		running.Go(func() {
-			if err := t.run(storing); err != nil {
-				errs[i] = fmt.Errorf("reporter: storing thread %d: %w", i, err)
-				stopTaking()
-			}
-		})
+// is done. One that fails by itself calls stopTaking.
+func (s *Server) startThreads(storing context.Context, stopTaking func()) []*task.Task {
+	var tasks []*task.Task
+	for _, t := range s.threads {
+		tasks = append(tasks, task.Start(storing, t.run, stopTaking))
 	}
-	return func() error {
-		running.Wait()
-		return errors.Join(errs...)
-	}
+	return tasks
 }
 
 // Close releases the address of a server that listens and was never served, and

@@ -3,11 +3,12 @@ package reporter
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"lars.internal/internal/backoff"
+	"lars.internal/internal/outage"
 	"lars.internal/reactor"
 	"lars.internal/route"
 )
@@ -24,7 +25,8 @@ type thread struct {
 	cfg    *Config
 	sink   Sink
 	count  *counts
-	outage *outage
+	outage *outage.User
+	pauses backoff.Policy
 	loop   *reactor.Loop
 	queue  *reactor.Queue[[]route.CallStatus]
 
@@ -40,10 +42,13 @@ type thread struct {
 	closing   bool
 }
 
-func newThread(cfg *Config, count *counts, outage *outage) *thread {
+func newThread(cfg *Config, count *counts, outage *outage.Outage) *thread {
 	t := &thread{
-		cfg: cfg, sink: cfg.Sink, count: count, outage: outage,
-		loop: reactor.NewLoop(cfg.Log), backlog: newBacklog(cfg.MaxRows),
+		cfg: cfg, sink: cfg.Sink, count: count, outage: outage.User(),
+		// The random part keeps the threads from coming back to a database in
+		// trouble all at once.
+		pauses: backoff.Policy{Min: cfg.RetryMin, Max: cfg.RetryMax, Spread: 0.5},
+		loop:   reactor.NewLoop(cfg.Log), backlog: newBacklog(cfg.MaxRows),
 	}
 	t.queue = reactor.NewQueue(t.loop, cfg.QueueSize, t.take)
 	return t
@@ -152,10 +157,8 @@ func (t *thread) stored(rows int) {
 	t.count.rows.Add(float64(rows))
 	t.backlog.remove(rows)
 	t.waiting.Store(int64(t.backlog.len()))
-	if t.failures > 0 {
-		t.failures = 0
-		t.outage.end()
-	}
+	t.failures = 0
+	t.outage.Worked()
 }
 
 // failed keeps the rows for another try, unless there is no time for one.
@@ -164,20 +167,8 @@ func (t *thread) failed(err error) {
 	if t.ctx.Err() != nil {
 		return
 	}
-	if t.failures == 0 {
-		t.outage.begin(err)
-	}
+	t.outage.Failed(err)
 	t.scheduled = true
-	t.retry = t.loop.After(t.pause(), t.write)
+	t.retry = t.loop.After(t.pauses.After(t.failures), t.write)
 	t.failures++
-}
-
-// pause returns how long to wait after a failure. The random part keeps the
-// threads from coming back to a database in trouble all at once.
-func (t *thread) pause() time.Duration {
-	wait := t.cfg.RetryMax
-	if t.failures < 32 && t.cfg.RetryMin<<t.failures < wait {
-		wait = t.cfg.RetryMin << t.failures
-	}
-	return wait - time.Duration(float64(wait)/2*rand.Float64())
 }

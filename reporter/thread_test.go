@@ -3,8 +3,6 @@ package reporter
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"strings"
 	"testing"
 	"time"
 )
@@ -50,11 +48,7 @@ func TestStoreAwayAndBack(t *testing.T) {
 	for range 5 {
 		r.sink.awaitCall(t) // it is tried again and again
 	}
-	r.await("loss by all threads", func() bool {
-		r.outage.mu.Lock()
-		defer r.outage.mu.Unlock()
-		return r.outage.failed == 3
-	})
+	r.await("loss by all threads", func() bool { return r.outage.Failing() == 3 })
 	if err := r.Ready(); !errors.Is(err, errAway) {
 		t.Errorf("Ready: %v, want the cause", err)
 	}
@@ -251,23 +245,5 @@ func TestBatchesHoldEachRowOnce(t *testing.T) {
 				t.Fatalf("row %v: second %d written after %d", id, history[i].Time, history[i-1].Time)
 			}
 		}
-	}
-}
-
-func TestOutageOfSomeThreads(t *testing.T) {
-	log := new(strings.Builder)
-	o := &outage{log: slog.New(slog.NewTextHandler(log, nil))}
-	o.begin(errAway)
-	o.begin(errors.New("another"))
-	o.end()
-	if err := o.err(); !errors.Is(err, errAway) {
-		t.Errorf("error %v while one thread fails, want the first cause", err)
-	}
-	o.end()
-	if err := o.err(); err != nil {
-		t.Errorf("error %v after the end", err)
-	}
-	if got := strings.Count(log.String(), "\n"); got != 2 {
-		t.Errorf("%d log lines, want 2:\n%s", got, log)
 	}
 }

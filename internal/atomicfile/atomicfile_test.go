@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"lars.internal/internal/atomicfile"
@@ -68,32 +69,52 @@ func TestWriteFailureKeepsOld(t *testing.T) {
 	checkFolder(t, dir, map[string]string{"f": "old"})
 }
 
-// /dev/full fails each write with ENOSPC, as a full disk does.
+// A small file system of its own is full soon.
 func TestWriteFullDisk(t *testing.T) {
 	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("no file system to fill: mount: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, 0) })
 	path := filepath.Join(dir, "f")
 	if err := atomicfile.Write(path, text("old")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("/dev/full", path+atomicfile.TempSuffix); err != nil {
-		t.Fatal(err)
-	}
-	if err := atomicfile.Write(path, text("new")); err == nil {
-		t.Error("no error from a full disk")
+	if err := atomicfile.Write(path, text(strings.Repeat("x", 1<<20))); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("error %v from a full disk, want %v", err, syscall.ENOSPC)
 	}
 	checkFolder(t, dir, map[string]string{"f": "old"})
 }
 
-func TestWriteAfterCrash(t *testing.T) {
+// What lay at the name of the temporary file was written through: whoever may
+// make links in the folder could have any file of the server's user replaced.
+func TestFinding55TemporaryFileFollowsNoLink(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, "f")
-	if err := os.WriteFile(path+atomicfile.TempSuffix, []byte("half of a very long"), 0o644); err != nil {
+	path, victim := filepath.Join(dir, "f"), filepath.Join(dir, "victim")
+	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, path+atomicfile.TempSuffix); err != nil {
 		t.Fatal(err)
 	}
 	if err := atomicfile.Write(path, text("new")); err != nil {
 		t.Fatal(err)
 	}
-	checkFolder(t, dir, map[string]string{"f": "new"})
+	if err := atomicfile.CreateAt(path + atomicfile.TempSuffix); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a name that is taken by a link: error %v, want %v", err, os.ErrExist)
+	}
+	checkFolder(t, dir, map[string]string{"f": "new", "victim": "precious", "f" + atomicfile.TempSuffix: "precious"})
+}
+
+func TestSweepRemovesWhatACrashLeft(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"f", "f.0123456789abcdef.tmp", "f.0123.tmp", "g.0123456789abcdef.tmp"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	atomicfile.Sweep(filepath.Join(dir, "f"))
+	checkFolder(t, dir, map[string]string{"f": "x", "f.0123.tmp": "x", "g.0123456789abcdef.tmp": "x"})
 }
 
 func TestWriteNoFolder(t *testing.T) {
@@ -112,7 +133,7 @@ func TestWriteOverFolder(t *testing.T) {
 	if err := atomicfile.Write(path, text("x")); err == nil {
 		t.Error("no error for a path that is a folder")
 	}
-	if _, err := os.Lstat(path + atomicfile.TempSuffix); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the new content was left behind: %v", err)
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("the new content is still there: %v, %v", entries, err)
 	}
 }
