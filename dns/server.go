@@ -146,30 +146,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // at any time and any number of times. A closed server serves nothing.
 func (s *Server) Close() { s.tcp.Close() }
 
-// Metrics returns what the service counts, all under names that begin with
-// lars_dns_; those that end in _total only grow. It is there from New on.
-//
-//	services, hosts, version     of the table that is answered from
-//	table_age_seconds            since the table was known to be what the store holds
-//	services_cut                 services with more hosts than one frame holds
-//	connections, subscriptions   at the moment
-//	connections_refused_total    over the limit on connections
-//	lookups_total                requests for a route
-//	lookups_held_total           of these, those that waited for the first load
-//	lookups_unsubscribed_total   of these, those over the limit on subscriptions
-//	bad_messages_total           requests that were no message
-//	pushes_total                 routes sent without being asked for
-//	routes_delayed_total         routes that waited for a slow reader
-//	slow_readers_closed_total    connections that were closed for reading too slowly
-//	polls_total                  looks at the version in the store
-//	poll_errors_total            of these, those that failed, or whose changes could not be read
-//	load_errors_total            full loads that failed
-//	load_seconds{kind}           histogram of loads by kind, full or delta
-//	bad_rows_total               rows that were skipped, each time that one was read
-//	store_up                     1 if the last look at the store went well
-//	snapshot_age_seconds         since the routes in the snapshot file were known to be right, -1: it holds none
-//	snapshot_writes_total        of the snapshot file
-//	snapshot_errors_total        writes of it that failed
+// Metrics returns what the server counts; docs/metrics.md lists it.
 func (s *Server) Metrics() prometheus.Collector { return s.metrics }
 
 // Ready returns nil when the service answers from routes that it loaded from

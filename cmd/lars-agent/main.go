@@ -21,7 +21,7 @@ import (
 // version is set by the linker.
 var version string
 
-func main() { process.Main("lars-agent", run) }
+func main() { process.Server("lars-agent", run) }
 
 // settings are what file, environment and flags decide.
 type settings struct {
@@ -42,23 +42,23 @@ func newSettings() *settings {
 
 func run(ctx context.Context, env process.Env) error {
 	s := newSettings()
-	if err := config.Parse(s.set, env.Args, env.Environ, env.Stdout); err != nil {
+	log, err := env.Load(s.set, s.log)
+	if err != nil {
 		return err
 	}
-	log := s.log.Logger(env.Stderr)
 
 	s.agent.Log = log
 	service, err := agent.New(*s.agent)
 	if err != nil {
 		return err
 	}
-	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics()}, service.Ready, log
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics(), env.Metrics()}, service.Ready, log
 	pages := debug.New(s.pages)
 	service.Mount(pages)
 
 	// A signal stops, in this order:
 	//  1. the service: the ports first, then the last reports are sent and the
 	//     snapshot is written;
-	//  2. the pages, which so show the drain too.
-	return process.Run(ctx, pages, service)
+	//  2. the pages, so that they show the drain too.
+	return env.Serve(ctx, log, pages, service)
 }

@@ -24,7 +24,7 @@ import (
 // version is set by the linker.
 var version string
 
-func main() { process.Main("lars-dns", run) }
+func main() { process.Server("lars-dns", run) }
 
 // settings are what file, environment and flags decide.
 type settings struct {
@@ -47,10 +47,11 @@ func newSettings() *settings {
 
 func run(ctx context.Context, env process.Env) error {
 	s := newSettings()
-	if err := config.Parse(s.set, env.Args, env.Environ, env.Stdout); err != nil {
+	log, err := env.Load(s.set, s.log)
+	if err != nil {
 		return err
 	}
-	log := s.log.Logger(env.Stderr)
+	process.FitConns(log, s.dns.Reactor)
 
 	s.dns.BadRows = dns.NewBadRows(log)
 	db, err := tables.Open(s.store, store.Options{Logger: log, BadRow: s.dns.BadRows.Report, QueryTimeout: s.dns.QueryTimeout})
@@ -68,13 +69,13 @@ func run(ctx context.Context, env process.Env) error {
 	if err != nil {
 		return err
 	}
-	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics()}, service.Ready, log
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics(), env.Metrics()}, service.Ready, log
 
 	// A signal stops, in this order:
 	//  1. the service: what was sent reaches the agents, the snapshot is written;
-	//  2. the pages, which so show the drain too;
+	//  2. the pages, so that they show the drain too;
 	//  3. the database.
-	return process.Run(ctx, debug.New(s.pages), service)
+	return env.Serve(ctx, log, debug.New(s.pages), service)
 }
 
 func exists(file string) bool {

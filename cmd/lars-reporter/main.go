@@ -23,7 +23,7 @@ import (
 // version is set by the linker.
 var version string
 
-func main() { process.Main("lars-reporter", run) }
+func main() { process.Server("lars-reporter", run) }
 
 // settings are what file, environment and flags decide.
 type settings struct {
@@ -46,10 +46,11 @@ func newSettings() *settings {
 
 func run(ctx context.Context, env process.Env) error {
 	s := newSettings()
-	if err := config.Parse(s.set, env.Args, env.Environ, env.Stdout); err != nil {
+	log, err := env.Load(s.set, s.log)
+	if err != nil {
 		return err
 	}
-	log := s.log.Logger(env.Stderr)
+	process.FitConns(log, s.reporter.Reactor)
 
 	// A connection for each storing thread and one for the check.
 	db, err := tables.Open(s.store, store.Options{Logger: log, MaxConns: s.reporter.Threads + 1})
@@ -65,11 +66,11 @@ func run(ctx context.Context, env process.Env) error {
 	if err != nil {
 		return err
 	}
-	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics()}, service.Ready, log
+	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics(), env.Metrics()}, service.Ready, log
 
 	// A signal stops, in this order:
 	//  1. the service: connections are closed, what was accepted is stored;
-	//  2. the pages, which so show the drain too;
+	//  2. the pages, so that they show the drain too;
 	//  3. the database.
-	return process.Run(ctx, debug.New(s.pages), service)
+	return env.Serve(ctx, log, debug.New(s.pages), service)
 }

@@ -78,6 +78,7 @@ func (w *whole) run(c *cobra.Command) error {
 			return usage(c, "%s %d: want 0..65535", flag, port)
 		}
 	}
+	process.IgnoreBrokenPipes()
 	if err := w.configure(c); err != nil {
 		return err
 	}

@@ -1,15 +1,16 @@
-// Package process is the life of a server of Lars as a process of the operating
-// system: its signals, the order of its start and end, its exit code.
+// Package process is the life of a program of Lars as a process of the operating
+// system: its signals, its descriptors, the order of its start and end, its exit code.
 //
-//	func main() { process.Main("lars-dns", run) }
+//	func main() { process.Server("lars-dns", run) }
 //
 //	func run(ctx context.Context, env process.Env) error {
-//		... // parse, construct, wire
-//		return process.Run(ctx, pages, service)
+//		log, err := env.Load(set, logging)
+//		... // construct, wire
+//		return env.Serve(ctx, log, pages, service)
 //	}
 //
-// Main and Run are called once, from the main goroutine. What the units do, and
-// how long each of them drains, is their own business.
+// The functions are called from the main goroutine, each of them once. How long a
+// unit drains is decided by the unit.
 package process
 
 import (
@@ -27,24 +28,46 @@ import (
 
 // Env is what a process was started with.
 type Env struct {
-	Args           []string // behind the program's name
+	Args           []string // after the program's name
 	Environ        []string // as os.Environ returns it
 	Stdout, Stderr io.Writer
+
+	hangups <-chan os.Signal // gets each SIGHUP of a server; nil: not a server
 }
 
-// Main calls run with a context that ends at the first SIGTERM or SIGINT, prints
-// its error in one line on standard error, behind the program's name, and exits: 0
-// for none, 1, or 2 when the command line was wrong. A second signal kills the
-// process at once.
+// Main runs a command. It calls run with a context that ends at the first SIGTERM,
+// SIGINT or SIGHUP, prints its error in one line on standard error, after the
+// program's name, and exits: 0 for none, 1, or 2 when the command line was wrong. A
+// second signal kills the process at once, and so does SIGPIPE.
 func Main(program string, run func(context.Context, Env) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	context.AfterFunc(ctx, stop) // the next signal finds no handler, and so kills
-	err := run(ctx, Env{os.Args[1:], os.Environ(), os.Stdout, os.Stderr})
+	ends := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+		ends = append(ends, syscall.SIGHUP)
+	}
+	start(program, run, Env{Stderr: os.Stderr}, ends)
+}
+
+// Server is Main for a server that is a process of its own. Such a process outlives
+// its terminal and the reader of its output: SIGHUP and SIGPIPE do not end it. A line
+// of the log that cannot be written is counted and dropped.
+func Server(program string, run func(context.Context, Env) error) {
+	IgnoreBrokenPipes()
+	hangups := make(chan os.Signal, 1) // never closed; a second signal adds nothing
+	signal.Notify(hangups, syscall.SIGHUP)
+	env := Env{Stderr: &lossyWriter{w: os.Stderr}, hangups: hangups}
+	start(program, run, env, []os.Signal{syscall.SIGTERM, syscall.SIGINT})
+}
+
+func start(program string, run func(context.Context, Env) error, env Env, ends []os.Signal) {
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
+	context.AfterFunc(ctx, stop) // the next signal finds no handler, so it kills
+	env.Args, env.Environ, env.Stdout = os.Args[1:], os.Environ(), os.Stdout
+	err := run(ctx, env)
 	config.Fail(os.Stderr, program, interrupted(ctx, err))
 	os.Exit(config.ExitCode(err))
 }
 
-// interrupted says what "context canceled" is to the one who pressed ^C.
+// interrupted explains "context canceled" after a signal.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted: %w", err)
@@ -96,10 +119,10 @@ func Run(ctx context.Context, units ...Unit) error {
 		}
 	}
 	reserve(units)
-	ended := make(chan struct{}, len(units)) // a place for each, so nobody waits
+	ended := make(chan struct{}, len(units)) // a place for each, so that no sender waits
 	tasks := make([]*task, len(units))
 	for i, u := range units {
-		tasks[i] = start(u, ended)
+		tasks[i] = startTask(u, ended)
 	}
 	select {
 	case <-ctx.Done():
@@ -114,7 +137,7 @@ type task struct {
 	done   chan error // gets the result of Serve, once
 }
 
-func start(u Unit, ended chan<- struct{}) *task {
+func startTask(u Unit, ended chan<- struct{}) *task {
 	// Not a child of Run's context: that would stop all units at once.
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &task{cancel, make(chan error, 1)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -17,7 +18,12 @@ import (
 	"lars.internal/reporter"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(childMode); mode != "" {
+		child(mode)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // diary notes what happens to the units of a test, in order.
 type diary struct {

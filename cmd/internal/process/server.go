@@ -1,0 +1,107 @@
+package process
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lars.internal/internal/config"
+	"lars.internal/internal/metrics"
+)
+
+// IgnoreBrokenPipes lets the process go on when the reader of its output is gone. By
+// default the next write to standard output or standard error would end a program in
+// Go with SIGPIPE.
+func IgnoreBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }
+
+// lossyWriter counts the writes that fail.
+type lossyWriter struct {
+	w    io.Writer
+	lost atomic.Uint64
+}
+
+func (l *lossyWriter) Write(b []byte) (int, error) {
+	n, err := l.w.Write(b)
+	if err != nil {
+		l.lost.Add(1)
+	}
+	return n, err
+}
+
+// Metrics returns what a process counts, whatever it serves.
+func (e Env) Metrics() prometheus.Collector {
+	set := metrics.NewSet("lars_log_")
+	set.CounterFunc("lines_lost_total", "Lines of the log that could not be written to standard error.", func() uint64 {
+		if l, ok := e.Stderr.(*lossyWriter); ok {
+			return l.lost.Load()
+		}
+		return 0
+	})
+	return set
+}
+
+// Load fills a set from the file, the environment and the flags, and returns the log
+// that it describes. Its errors are those of config.Parse.
+func (e Env) Load(set *config.Set, logging *config.LogConfig) (*slog.Logger, error) {
+	if err := config.Parse(set, e.Args, e.Environ, e.Stdout); err != nil {
+		return nil, err
+	}
+	return logging.Logger(e.Stderr), nil
+}
+
+// Serve is Run for a server that is a process of its own. SIGHUP leaves a line in
+// the log and has no other effect: the configuration is read once, at start.
+func (e Env) Serve(ctx context.Context, log *slog.Logger, units ...Unit) error {
+	return Run(ctx, append([]Unit{&hangupLog{e.hangups, log}}, units...)...)
+}
+
+// hangupLog is the unit that logs SIGHUP.
+type hangupLog struct {
+	hangups <-chan os.Signal
+	log     *slog.Logger
+}
+
+func (*hangupLog) Listen() error { return nil }
+
+func (h *hangupLog) Serve(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.hangups:
+			h.log.Info("SIGHUP ignored; restart to read the configuration again")
+		}
+	}
+}
+
+// Descriptors that a server needs beside its connections: for the pages, for its
+// event loops, and for the database, files and log.
+const (
+	pageDescriptors  = 64
+	loopDescriptors  = 3
+	otherDescriptors = 64
+)
+
+// FitConns lowers the number of connections that a server may have if the limit on
+// descriptors is too low for it, and logs that. So the server refuses connections
+// before descriptors are used up, and its pages, its database and its files have
+// theirs. The Go runtime has raised the limit to the hard one by itself.
+func FitConns(log *slog.Logger, c *config.ReactorConfig) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return
+	}
+	reserve := uint64(pageDescriptors + loopDescriptors*c.Threads + otherDescriptors)
+	if need := uint64(c.MaxConn) + reserve; need > limit.Cur {
+		conns := max(1, int(limit.Cur)-int(reserve))
+		log.Warn("the limit on descriptors is too low for [reactor] maxConn; raise it (ulimit -n, LimitNOFILE=)",
+			"limit", limit.Cur, "needed", need, "maxConn", c.MaxConn, "connections", conns)
+		c.MaxConn = conns
+	}
+}
