@@ -17,7 +17,7 @@ const maxPause = 50 * time.Millisecond
 // must do no harm when it runs again.
 func (db *DB) attempt(ctx context.Context, timeout time.Duration, what string, op func(context.Context) error) error {
 	conflicts, losses := 0, 0
-	patience := time.Now().Add(timeout)
+	retryUntil := time.Now().Add(timeout)
 	for {
 		host := db.currentHost()
 		err := db.once(ctx, timeout, op)
@@ -29,7 +29,7 @@ func (db *DB) attempt(ctx context.Context, timeout time.Duration, what string, o
 		switch db.fault(err) {
 		case conflict:
 			conflicts++
-			again = time.Now().Before(patience) && pause(ctx, conflicts)
+			again = time.Now().Before(retryUntil) && pause(ctx, conflicts)
 		case lost:
 			losses++
 			db.hosts.moveOn(host, err)
@@ -98,13 +98,5 @@ func (db *DB) noSchema(detail string) error {
 // pause waits a random time that grows with the number of conflicts, so that
 // rivals get out of step. It returns false when ctx is done first.
 func pause(ctx context.Context, conflicts int) bool {
-	longest := min(maxPause, time.Millisecond<<min(conflicts, 10))
-	t := time.NewTimer(rand.N(longest))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return sleep(ctx, rand.N(min(maxPause, time.Millisecond<<min(conflicts, 10))))
 }

@@ -14,13 +14,15 @@ type dialect struct {
 	goose      goose.Dialect
 	migrations fs.FS
 
-	read     sql.TxOptions             // of a transaction whose statements all see one state
-	lockRows string                    // ends a SELECT whose rows are to be changed
-	clock    string                    // the database's clock in Unix seconds
-	rowList  string                    // begins the rows in (a, b) IN (...)
-	upsert   string                    // ends the INSERT of call statistics
-	classify func(error) fault         // what an error means for a further try
-	wayOut   func(source, error) error // adds to an error what a person may do about it
+	read         sql.TxOptions             // of a transaction whose statements all see one state
+	lockRows     string                    // ends a SELECT whose rows are to be changed
+	clock        string                    // the database's clock in Unix seconds
+	rowList      string                    // begins the rows in (a, b) IN (...)
+	upsert       string                    // ends the INSERT of call statistics
+	insertIgnore string                    // begins an INSERT that leaves a row that exists as it is
+	indexes      string                    // SELECT table in lower case, index, whether unique, column; in order
+	classify     func(error) fault         // what an error means for a further try
+	wayOut       func(source, error) error // adds to an error what a person may do about it
 }
 
 // fault says what to do about an error.

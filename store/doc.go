@@ -4,7 +4,7 @@
 //	db, err := store.Open("mysql://lars:secret@db1:3306,db2:3306/lars_dns", store.Options{})
 //	if err != nil { ... }
 //	defer db.Close()
-//	if err := db.CheckSchema(ctx); err != nil { ... } // says how to make the tables
+//	if err := db.CheckSchema(ctx, store.ForRoutes); err != nil { ... } // says how to make the tables
 //	version, err := db.Load(ctx, func(k route.Key, h route.Host) { ... })
 //	keys, err := db.Changed(ctx, version, newer)
 //	result, err := db.EditRoutes(ctx, route.Edit{Who: "me", Changes: changes})

@@ -184,3 +184,12 @@ func set(k route.Key, hosts ...route.Host) route.Change {
 func remove(k route.Key, hosts ...route.Host) route.Change {
 	return route.Change{Action: route.Remove, Key: k, Hosts: hosts}
 }
+
+// emptied drops every table of the database.
+func (e *env) emptied() {
+	e.Helper()
+	for _, name := range []string{"RouteData", "RouteVersion", "RouteChange", "ServerCallStatus",
+		"ModIDConfig", "CmdIDConfig", "RouteAudit", versionTable, "lars_lock"} {
+		e.exec(`DROP TABLE IF EXISTS ` + name)
+	}
+}

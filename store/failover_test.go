@@ -296,7 +296,7 @@ func TestErrorsNameTheHostAndNotThePassword(t *testing.T) {
 			defer db.Close()
 			for what, err := range map[string]error{
 				"version": second(db.Version(t.Context())),
-				"check":   db.CheckSchema(t.Context()),
+				"check":   db.CheckSchema(t.Context(), ForAll),
 				"migrate": db.Migrate(t.Context()),
 				"status":  db.UpsertStatus(t.Context(), []route.CallStatus{status(1, 1, 1, 1)}),
 			} {

@@ -24,6 +24,9 @@ var mysqlDialect = &dialect{
 	read:       sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 	lockRows:   ` FOR UPDATE`,
 	clock:      `UNIX_TIMESTAMP()`,
+	indexes: `SELECT LOWER(table_name), index_name, non_unique = 0, column_name FROM information_schema.statistics
+		WHERE table_schema = DATABASE() ORDER BY table_name, index_name, seq_in_index`,
+	insertIgnore: `INSERT IGNORE`,
 	// Assignments run from left to right, so ts has to be the last.
 	upsert: ` ON DUPLICATE KEY UPDATE
 		succ_cnt = IF(VALUES(ts) >= ts, VALUES(succ_cnt), succ_cnt),
@@ -65,7 +68,6 @@ const (
 	errNoRightColumn    = 1143
 	errNoRightServer    = 1227
 	errUnknownVariable  = 1193
-	errNotSupportedYet  = 1235
 )
 
 func classifyMySQL(err error) fault {

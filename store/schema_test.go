@@ -16,7 +16,7 @@ import (
 func TestMigrateTwiceChangesNothing(t *testing.T) {
 	eachDialect(t, func(e *env) {
 		db := e.migrated()
-		if err := db.CheckSchema(e.Context()); err != nil {
+		if err := db.CheckSchema(e.Context(), ForAll); err != nil {
 			e.Fatal(err)
 		}
 		e.edit(db, add(key(1, 2), host(1)))
@@ -38,7 +38,7 @@ func TestMigrateAgainAfterAnInterruption(t *testing.T) {
 		if err := db.Migrate(e.Context()); err != nil {
 			e.Fatal(err)
 		}
-		if err := db.CheckSchema(e.Context()); err != nil {
+		if err := db.CheckSchema(e.Context(), ForAll); err != nil {
 			e.Fatal(err)
 		}
 	})
@@ -56,7 +56,7 @@ func TestMigrateAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if err := e.open().CheckSchema(e.Context()); err != nil {
+		if err := e.open().CheckSchema(e.Context(), ForAll); err != nil {
 			e.Error(err)
 		}
 	})
@@ -91,13 +91,13 @@ func migrateNew(t *testing.T, dsn string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	if err := db.CheckSchema(t.Context()); err == nil {
+	if err := db.CheckSchema(t.Context(), ForAll); err == nil {
 		t.Fatal("the tables are there before the migration")
 	}
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.CheckSchema(t.Context()); err != nil {
+	if err := db.CheckSchema(t.Context(), ForAll); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -142,13 +142,13 @@ func TestMigrateAdoptsAnOriginalDatabase(t *testing.T) {
 		e.exec(`INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, 2, 1600000000)`)
 		e.exec(`INSERT INTO ServerCallStatus VALUES (1, 2, 3, 4, 5, 6, 7, 8, '1')`)
 		first := e.number(`SELECT MIN(id) FROM RouteData`)
-		err := db.CheckSchema(e.Context())
+		err := db.CheckSchema(e.Context(), ForAll)
 		e.wantError(err, ErrNoSchema)
 
 		if err := db.Migrate(e.Context()); err != nil {
 			e.Fatal(err)
 		}
-		if err := db.CheckSchema(e.Context()); err != nil {
+		if err := db.CheckSchema(e.Context(), ForAll); err != nil {
 			e.Fatal(err)
 		}
 		table := e.load(db)
@@ -207,10 +207,10 @@ func TestMissingTablesSayWhatToDo(t *testing.T) {
 			e.wantMigrateHint(tt.name, err)
 			_, err = db.EditRoutes(e.Context(), route.Edit{Who: "me", Changes: []route.Change{add(key(1, 1), host(1))}})
 			e.wantMigrateHint(tt.name, err)
-			e.wantMigrateHint(tt.name, db.CheckSchema(e.Context()))
+			e.wantMigrateHint(tt.name, db.CheckSchema(e.Context(), ForAll))
 		}
 		// And it is true.
-		if err := e.migrated().CheckSchema(e.Context()); err != nil {
+		if err := e.migrated().CheckSchema(e.Context(), ForAll); err != nil {
 			e.Error(err)
 		}
 	})
@@ -221,7 +221,7 @@ func TestOldTablesSayWhatToDo(t *testing.T) {
 	eachDialect(t, func(e *env) {
 		db := e.migrated()
 		e.exec(`DELETE FROM lars_schema WHERE version_id = (SELECT * FROM (SELECT MAX(version_id) FROM lars_schema) AS newest)`)
-		err := db.CheckSchema(e.Context())
+		err := db.CheckSchema(e.Context(), ForAll)
 		e.wantMigrateHint("old tables", err)
 		if !strings.Contains(err.Error(), "step 5") || !strings.Contains(err.Error(), "step 6") {
 			e.Errorf("error %q does not name the steps", err)
@@ -250,7 +250,7 @@ func TestMissingFileIsNotMade(t *testing.T) {
 	defer db.Close()
 	e := &env{T: t}
 	e.wantMigrateHint("version", second(db.Version(t.Context())))
-	e.wantMigrateHint("check", db.CheckSchema(t.Context()))
+	e.wantMigrateHint("check", db.CheckSchema(t.Context(), ForAll))
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("the file was made: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -23,7 +24,11 @@ var sqliteDialect = &dialect{
 	migrations: larssql.SQLite,
 	read:       sql.TxOptions{ReadOnly: true},
 	clock:      `CAST(strftime('%s', 'now') AS INTEGER)`,
-	rowList:    `VALUES `,
+	indexes: `SELECT LOWER(m.name), l.name, l."unique", i.name FROM sqlite_master m
+		JOIN pragma_index_list(m.name) l JOIN pragma_index_info(l.name) i
+		WHERE m.type = 'table' AND i.name IS NOT NULL ORDER BY m.name, l.name, i.seqno`,
+	insertIgnore: `INSERT OR IGNORE`,
+	rowList:      `VALUES `,
 	upsert: ` ON CONFLICT (modid, cmdid, ip, port, caller) DO UPDATE SET
 		succ_cnt = excluded.succ_cnt, err_cnt = excluded.err_cnt,
 		ts = excluded.ts, overload = excluded.overload
@@ -59,13 +64,16 @@ func openSQLite(src source, busy time.Duration) (*sql.DB, error) {
 }
 
 // createSQLite makes the file if it does not exist, readable by its owner
-// alone; SQLite gives its side files the same mode.
+// alone; SQLite gives its side files the same mode. A file that exists is not
+// opened: closing it would end the locks that this process has on it.
 func createSQLite(src source) error {
-	f, err := os.OpenFile(src.path, os.O_CREATE|os.O_RDWR, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := os.OpenFile(src.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w; make its folder first", err)
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	return f.Close()
@@ -111,15 +119,22 @@ func wayOutSQLite(src source, err error) error {
 // errNoFile is what explain takes for missing tables.
 var errNoFile = errors.New("there is no file")
 
-// cannotOpen finds out why, since SQLite keeps it to itself.
+// cannotOpen finds out why, since SQLite keeps it to itself. It does not open the
+// file: closing it would end the locks that this process has on it.
 func cannotOpen(path string, err error) error {
-	f, cause := os.OpenFile(path, os.O_RDWR, 0)
+	info, cause := os.Stat(path)
 	switch {
 	case errors.Is(cause, fs.ErrNotExist):
 		return fmt.Errorf("%w %s", errNoFile, path)
-	case cause != nil:
+	case cause == nil && info.IsDir():
+		cause = &fs.PathError{Op: "open", Path: path, Err: unix.EISDIR}
+	case cause == nil:
+		if denied := unix.Access(path, unix.R_OK|unix.W_OK); denied != nil {
+			cause = &fs.PathError{Op: "open", Path: path, Err: denied}
+		}
+	}
+	if cause != nil {
 		return fmt.Errorf("%w; name a file that this user can write", cause)
 	}
-	f.Close()
 	return fmt.Errorf("%w; this user has to be able to write the folder of %s too", err, path)
 }

@@ -60,7 +60,7 @@ func run(ctx context.Context, env process.Env) error {
 	}
 	defer db.Close()
 	if !exists(s.dns.Snapshot) { // with one, dns serves whatever the database is like
-		if err := tables.Check(ctx, db, log); err != nil {
+		if err := tables.Check(ctx, db, store.ForRoutes, log); err != nil {
 			return err
 		}
 	}

@@ -58,7 +58,7 @@ func run(ctx context.Context, env process.Env) error {
 		return err
 	}
 	defer db.Close()
-	if err := tables.Check(ctx, db, log); err != nil {
+	if err := tables.Check(ctx, db, store.ForStatus, log); err != nil {
 		return err
 	}
 	s.reporter.Sink, s.reporter.Log = db, log

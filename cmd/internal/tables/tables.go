@@ -3,7 +3,7 @@
 //	where := config.BindStore(set) // [store] dsn and [mysql]
 //	... // load the set
 //	db, err := tables.Open(where, store.Options{})
-//	err = tables.Check(ctx, db, log) // are the tables there?
+//	err = tables.Check(ctx, db, store.ForRoutes, log) // are the tables there?
 //
 // That is [store] dsn if it is given, else the section [mysql] if any of its keys
 // is given, else a SQLite file of this user, the same for all programs:
@@ -85,12 +85,12 @@ func dataFolder() (string, error) {
 const checkTime = 3 * time.Second
 
 // Check returns store.ErrNoSchema, with the command that makes the tables, when
-// they are missing: waiting does not mend that. A database that cannot be
+// what a use needs is missing: waiting does not mend that. A database that cannot be
 // asked costs a warning, since that may pass.
-func Check(ctx context.Context, db *store.DB, log *slog.Logger) error {
+func Check(ctx context.Context, db *store.DB, use store.Use, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	err := db.CheckSchema(ctx)
+	err := db.CheckSchema(ctx, use)
 	if err != nil && !errors.Is(err, store.ErrNoSchema) {
 		log.Warn("the database is of no use yet, going on without it", "error", err)
 		return nil
