@@ -11,12 +11,27 @@ import (
 	"time"
 )
 
-// ClientConfig describes a TCP client. Addrs and Router must be set.
+// ClientConfig describes a TCP client. Router must be set, and Addrs or Resolve.
 type ClientConfig struct {
-	// Addrs are the servers, in the order in which they are tried. One
-	// connection is in use at a time; when it ends, the next address has its
-	// turn.
+	// Addrs are the servers. One connection is in use at a time. A client
+	// begins with one of them drawn at random, so that a fleet of clients
+	// spreads over all. When it cannot connect or the connection ends, the
+	// others have their turn, in a random order.
 	Addrs []netip.AddrPort
+
+	// Resolve returns the servers instead of Addrs, at least one. It is called
+	// before each round over all of them, in a goroutine of its own, with
+	// ConnectTimeout as its limit; it must return when its context is done.
+	// When it fails, the servers that it last returned are tried again.
+	// ResolveNames makes one for host names.
+	Resolve func(context.Context) ([]netip.AddrPort, error)
+
+	// ReturnMin and ReturnMax bound the time, drawn at random, after which a
+	// client that had to leave the server it began with tries whether that one
+	// can be reached again. If so, it closes the connection in use and goes
+	// back. Shorter: balance is restored sooner. Longer: a server that comes
+	// and goes disturbs less. Defaults 2 min and 10 min.
+	ReturnMin, ReturnMax time.Duration
 
 	// Router gets the messages.
 	Router *Router[*Conn]
@@ -27,7 +42,8 @@ type ClientConfig struct {
 	OnStart func(*Conn)
 	OnClose func(*Conn, error)
 
-	// OnDialFailed runs when a connection could not be made.
+	// OnDialFailed runs when a connection could not be made. The address is
+	// not valid if Resolve failed.
 	OnDialFailed func(addr netip.AddrPort, err error)
 
 	// ConnectTimeout is how long one attempt may take. Default 3 s.
@@ -40,7 +56,8 @@ type ClientConfig struct {
 	// that is back sooner and costs it more. Defaults 0.5 s and 30 s.
 	BackoffMin, BackoffMax time.Duration
 
-	// Random returns a number in [0, 1) for the pause. Default: math/rand/v2.
+	// Random returns a number in [0, 1) for pauses and the choice of servers.
+	// Default: math/rand/v2.
 	Random func() float64
 
 	// DrainTimeout is how long the connection may take to end after Run's
@@ -73,11 +90,14 @@ type Client struct {
 	conn atomic.Pointer[Conn] // nil while not connected
 
 	// Owned by the loop goroutine.
-	next     int // index in Addrs of the next attempt
+	choice   choice
 	failures int // attempts in a row that led to no lasting connection
 	since    time.Duration
 	dial     *dial
 	retry    *Timer
+	back     *Timer             // tries the preferred server while another one is in use
+	probe    *dial              // the attempt of back
+	lookup   context.CancelFunc // not nil: Resolve runs
 	stopping bool
 }
 
@@ -86,7 +106,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Router == nil {
 		return nil, fmt.Errorf("reactor: client of %v: no Router", cfg.Addrs)
 	}
-	if len(cfg.Addrs) == 0 {
+	if len(cfg.Addrs) == 0 && cfg.Resolve == nil {
 		return nil, fmt.Errorf("reactor: client: no address to connect to")
 	}
 	for _, a := range cfg.Addrs {
@@ -98,6 +118,11 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.BackoffMin = cmp.Or(cfg.BackoffMin, 500*time.Millisecond)
 	cfg.BackoffMax = cmp.Or(cfg.BackoffMax, 30*time.Second)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
+	cfg.ReturnMin = cmp.Or(cfg.ReturnMin, 2*time.Minute)
+	cfg.ReturnMax = cmp.Or(cfg.ReturnMax, max(10*time.Minute, cfg.ReturnMin))
+	if cfg.ReturnMin < 0 || cfg.ReturnMin > cfg.ReturnMax {
+		return nil, fmt.Errorf("reactor: client of %v: return after %v to %v: want 0 < min <= max", cfg.Addrs, cfg.ReturnMin, cfg.ReturnMax)
+	}
 	if cfg.BackoffMin < 0 || cfg.BackoffMin > cfg.BackoffMax {
 		return nil, fmt.Errorf("reactor: client of %v: back-off from %v to %v: want 0 < min <= max", cfg.Addrs, cfg.BackoffMin, cfg.BackoffMax)
 	}
@@ -108,9 +133,12 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
-	c := &Client{cfg: cfg, loop: cfg.Loop, gone: make(chan struct{})}
+	c := &Client{cfg: cfg, loop: cfg.Loop, gone: make(chan struct{}), choice: choice{random: cfg.Random}}
 	if c.loop == nil {
 		c.loop = NewLoop(cfg.Log)
+	}
+	if len(cfg.Addrs) > 0 {
+		c.choice.know(cfg.Addrs)
 	}
 	c.end = &endpoint{cfg: cfg.Conn, router: cfg.Router, log: cfg.Log, onStart: c.started, onClose: c.closed, onGone: c.ended}
 	return c, nil
@@ -199,20 +227,28 @@ func (c *Client) stop() {
 	if c.dial != nil {
 		c.dial.abandon()
 	}
-	if conn := c.conn.Load(); conn != nil {
+	c.cancelReturn()
+	conn := c.conn.Load()
+	switch {
+	case conn != nil:
 		conn.drain(ErrClosed)
-		return
+	case c.lookup != nil:
+		c.lookup() // its outcome is awaited
+	default:
+		close(c.gone)
 	}
-	close(c.gone)
 }
 
-// connect begins an attempt at the next address.
+// connect begins an attempt at the next address of the round, or a round.
 func (c *Client) connect() {
 	if c.stopping {
 		return
 	}
-	addr := c.cfg.Addrs[c.next]
-	c.next = (c.next + 1) % len(c.cfg.Addrs)
+	addr, ok := c.choice.next()
+	if !ok {
+		c.findServers()
+		return
+	}
 	d, err := startDial(c.loop, addr, c.cfg.ConnectTimeout, c.dialed)
 	if err != nil {
 		c.failed(addr, err)
@@ -231,6 +267,7 @@ func (c *Client) dialed(d *dial, events uint32, err error) {
 	conn := newConn(c.loop, c.end, d.fd, d.addr)
 	c.since = c.loop.clock()
 	c.conn.Store(conn)
+	c.planReturn(d.addr)
 	conn.start(d.index)
 	if conn.state == stateOpen {
 		conn.onReady(events)
@@ -238,10 +275,15 @@ func (c *Client) dialed(d *dial, events uint32, err error) {
 }
 
 func (c *Client) failed(addr netip.AddrPort, err error) {
+	c.tell(addr, err)
+	c.pause()
+}
+
+// tell runs the hook for an attempt that failed.
+func (c *Client) tell(addr netip.AddrPort, err error) {
 	if f := c.cfg.OnDialFailed; f != nil {
 		c.loop.protect("dial hook", func() { f(addr, err) })
 	}
-	c.pause()
 }
 
 // pause waits before the next attempt.
@@ -249,7 +291,7 @@ func (c *Client) pause() { c.retry = c.loop.After(c.backoff(), c.connect) }
 
 // backoff counts a failure and returns how long to wait after it.
 func (c *Client) backoff() time.Duration {
-	rounds := c.failures / len(c.cfg.Addrs)
+	rounds := c.failures / max(len(c.choice.known), 1)
 	c.failures++
 	wait := c.cfg.BackoffMax
 	if rounds < 16 && c.cfg.BackoffMin<<rounds < wait {
@@ -273,8 +315,10 @@ func (c *Client) closed(conn *Conn, reason error) {
 
 // ended goes on after a connection: with the next attempt, or the end. A
 // connection that lasted starts the back-off anew.
-func (c *Client) ended(*Conn) {
+func (c *Client) ended(conn *Conn) {
 	c.conn.Store(nil)
+	c.cancelReturn()
+	c.choice.end(conn.RemoteAddr())
 	if c.stopping {
 		close(c.gone)
 		return

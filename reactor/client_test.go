@@ -94,6 +94,14 @@ func TestClientTakesTheNextAddress(t *testing.T) {
 	}
 }
 
+// addrsN returns n addresses.
+func addrsN(n int) (addrs []netip.AddrPort) {
+	for i := range n {
+		addrs = append(addrs, netip.AddrPortFrom(loopback.Addr(), uint16(1+i)))
+	}
+	return addrs
+}
+
 func TestBackoff(t *testing.T) {
 	const ms = time.Millisecond
 	cases := []struct {
@@ -110,7 +118,7 @@ func TestBackoff(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			client, err := NewClient(ClientConfig{
-				Addrs: slices.Repeat([]netip.AddrPort{loopback}, c.addrs), Router: echoes(),
+				Addrs: addrsN(c.addrs), Router: echoes(),
 				Random: func() float64 { return c.random },
 			})
 			if err != nil {
@@ -138,12 +146,12 @@ func TestBackoffAfterAConnection(t *testing.T) {
 	}
 	c.failures = 5
 	c.since = c.loop.clock()
-	c.ended(nil)
+	c.ended(new(Conn))
 	if c.failures != 6 {
 		t.Errorf("%d failures after a short connection, want 6", c.failures)
 	}
 	c.since = c.loop.clock() - 2*time.Hour
-	c.ended(nil)
+	c.ended(new(Conn))
 	if c.failures != 1 {
 		t.Errorf("%d failures after a long connection, want 1", c.failures)
 	}

@@ -10,6 +10,8 @@ var (
 	ErrLoopClosed = errors.New("reactor: event loop is closed")
 	// ErrClosed: the connection, server or client was closed on this side.
 	ErrClosed = errors.New("reactor: closed on this side")
+	// ErrReturn: the client goes back to the server that it prefers.
+	ErrReturn = errors.New("reactor: going back to the preferred server")
 	// ErrNotConnected: the client has no connection at the moment.
 	ErrNotConnected = errors.New("reactor: not connected")
 	// ErrFrame: the peer sent a header whose length is negative or over the limit.

@@ -140,6 +140,9 @@ func connect(t testing.TB, cfg ClientConfig) (c *Client, stop func()) {
 	if cfg.Router == nil {
 		cfg.Router = NewRouter[*Conn]()
 	}
+	if cfg.Random == nil {
+		cfg.Random = func() float64 { return 0 } // the servers in the order of Addrs
+	}
 	c, err := NewClient(cfg)
 	if err != nil {
 		t.Fatal(err)
