@@ -42,10 +42,21 @@ type ConnConfig struct {
 	CloseTimeout time.Duration
 
 	// KeepAlive is how long a connection may be silent before the kernel asks
-	// whether the peer's machine is still there; without an answer the
-	// connection ends after about as long again. Lower notices a machine that
-	// lost its power sooner. Default 15 s; negative: never.
+	// whether the peer's machine is still there, three times, a fifth of
+	// KeepAlive apart, and ends the connection without an answer. Lower notices
+	// sooner that a machine or the network is gone, and sends more packets on
+	// idle connections. Default 5 s, which means an end after 8 s; negative:
+	// never.
 	KeepAlive time.Duration
+
+	// PeerTimeout is the same for a connection with output on its way, which
+	// keepalive leaves alone: how long the peer's machine may acknowledge
+	// nothing. It is looked at each quarter of PeerTimeout. A machine that
+	// acknowledges and does not take more, because its process does not read, is
+	// the business of StallTimeout. Lower notices a silent network sooner, and
+	// ends more connections that a short outage would have left alone. Default
+	// 8 s; negative: never.
+	PeerTimeout time.Duration
 
 	// SingleFrameWrites gives each frame a write of its own, for peers that
 	// cannot put together a frame that arrives in pieces. It costs a system
@@ -64,7 +75,8 @@ func (c *ConnConfig) setDefaults() {
 	c.HardCap = cmp.Or(c.HardCap, 8<<20)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
 	c.CloseTimeout = cmp.Or(c.CloseTimeout, 5*time.Second)
-	c.KeepAlive = cmp.Or(c.KeepAlive, 15*time.Second)
+	c.KeepAlive = cmp.Or(c.KeepAlive, 5*time.Second)
+	c.PeerTimeout = cmp.Or(c.PeerTimeout, 8*time.Second)
 	c.Buffers = cmp.Or(c.Buffers, NewBufferPool(0))
 }
 
@@ -142,6 +154,7 @@ type Conn struct {
 	idleTimer  *Timer
 	stallTimer *Timer
 	closeTimer *Timer
+	peerTimer  *Timer
 	property   any
 	router     *Router[*Conn]
 
@@ -383,7 +396,7 @@ func (c *Conn) teardown(reason error) {
 }
 
 func (c *Conn) stopTimers() {
-	for _, t := range []*Timer{c.idleTimer, c.stallTimer, c.closeTimer} {
+	for _, t := range []*Timer{c.idleTimer, c.stallTimer, c.closeTimer, c.peerTimer} {
 		if t != nil {
 			t.Stop()
 		}

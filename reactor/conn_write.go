@@ -201,6 +201,9 @@ func (c *Conn) wrote(n int) {
 	c.loop.stats.bytesOut.add(uint64(n))
 	c.lastOutput = c.loop.now
 	c.pending.Add(int64(-n))
+	if c.peerTimer == nil || c.peerTimer.index < 0 {
+		c.watchPeer()
+	}
 }
 
 // waitForRoom waits for the edge that says the kernel takes output again.

@@ -24,6 +24,8 @@ var (
 	ErrStalled = errors.New("reactor: output stalled")
 	// ErrIdle: the peer sent nothing for IdleTimeout.
 	ErrIdle = errors.New("reactor: idle for too long")
+	// ErrPeerLost: the peer's machine acknowledged no output for PeerTimeout.
+	ErrPeerLost = errors.New("reactor: the peer's machine does not answer")
 	// ErrPanic: a handler or hook of this connection panicked.
 	ErrPanic = errors.New("reactor: handler panicked")
 	// ErrMaxConns: the server holds as many connections as it may.

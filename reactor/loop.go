@@ -81,9 +81,10 @@ type Loop struct {
 	free     []int32
 	timers   timerHeap
 	readBuf  []byte
-	ready    []runnable // has more to do without an event; runs in the next turn
-	wasReady []runnable // memory of the last batch of ready, empty
-	spare    []runnable // memory of the last batch of tasks, empty
+	tcpInfo  unix.TCPInfo // memory for checkPeer
+	ready    []runnable   // has more to do without an event; runs in the next turn
+	wasReady []runnable   // memory of the last batch of ready, empty
+	spare    []runnable   // memory of the last batch of tasks, empty
 	stopping bool
 	stats    loopCounters // written here, read anywhere
 

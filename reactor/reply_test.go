@@ -178,7 +178,7 @@ func TestSetRouter(t *testing.T) {
 
 func TestKeepAlive(t *testing.T) {
 	cases := map[time.Duration][2]int{ // on, and seconds of silence
-		0: {1, 15}, -1: {0, 0}, time.Millisecond: {1, 1}, 90 * time.Second: {1, 90},
+		0: {1, 5}, -1: {0, 0}, time.Millisecond: {1, 1}, 90 * time.Second: {1, 90},
 	}
 	for keepAlive, want := range cases {
 		t.Run(fmt.Sprint(keepAlive), func(t *testing.T) {

@@ -55,21 +55,30 @@ func overflow(fd int) uint64 {
 	return uint64(info[8])
 }
 
-// keepAliveProbes is how many questions of the kernel in a row may go without
-// an answer.
-const keepAliveProbes = 3
+const (
+	// keepAliveProbes is how many questions of the kernel in a row may go without
+	// an answer.
+	keepAliveProbes = 3
+
+	// keepAliveShare of KeepAlive is the time between two of them.
+	keepAliveShare = 5
+)
 
 // setOptions sets what every TCP connection gets. The kernel refuses none of
 // it, and a connection that lacks it would still work.
+//
+// TCP_USER_TIMEOUT is left out on purpose: since Linux 5.11 it also ends a
+// connection whose peer is well and has closed its window, which is how a paused
+// connection holds its peer back. PeerTimeout tells the two apart.
 func setOptions(fd int, keepAlive time.Duration) {
 	// Frames are written whole, so waiting for more would only delay them.
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if keepAlive < 0 {
 		return
 	}
-	seconds := max(int(keepAlive/time.Second), 1)
+	idle := max(int(keepAlive/time.Second), 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds)
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, max(seconds/keepAliveProbes, 1))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, idle)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, max(idle/keepAliveShare, 1))
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes)
 }

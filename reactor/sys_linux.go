@@ -61,6 +61,17 @@ func writeFD(fd int, b []byte) (int, error) {
 	}
 }
 
+// tcpInfo fills info with the kernel's view of a TCP connection.
+func tcpInfo(fd int, info *unix.TCPInfo) error {
+	size := uint32(unsafe.Sizeof(*info))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // wakeEventfd makes an eventfd readable. It can only fail when the counter is
 // at its limit, and then the descriptor is readable already.
 func wakeEventfd(fd int) {

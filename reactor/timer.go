@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// farTimer is how far from now a timer must be for a turn to do without reading
+// the clock anew for it. Longer reads the clock more often; shorter risks that a
+// timer waits for the end of a turn that takes longer.
+const farTimer = 500 * time.Millisecond
+
 // Timer is a call in the future on a loop. Owned by the loop goroutine.
 type Timer struct {
 	loop   *Loop
@@ -53,7 +58,7 @@ func (t *Timer) Reset(d time.Duration) {
 // runTimers runs what is due by now. A timer that is set for now by one that
 // runs waits for the next turn, so the loop always gets back to its sockets.
 func (l *Loop) runTimers() {
-	if len(l.timers) == 0 {
+	if len(l.timers) == 0 || l.timers[0].at-l.now > farTimer {
 		return
 	}
 	now := l.clock()
@@ -75,8 +80,10 @@ func (l *Loop) untilTimer() int {
 	if len(l.timers) == 0 {
 		return -1
 	}
-	wait := l.timers[0].at - l.clock()
-	if wait <= 0 {
+	wait := l.timers[0].at - l.now
+	if wait > 2*farTimer {
+		wait -= farTimer // and then with a clock that is right
+	} else if wait = l.timers[0].at - l.clock(); wait <= 0 {
 		return 0
 	}
 	const day = 24 * time.Hour
