@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lars.internal/engine"
 	"lars.internal/internal/task"
 	"lars.internal/keep"
 )
@@ -18,7 +19,7 @@ import (
 type Agent struct {
 	// Immutable after New.
 	cfg     Config
-	routes  *routes
+	engine  *engine.Engine
 	ports   *ports
 	dns     *dnsClient
 	reports *reportClient
@@ -39,19 +40,17 @@ func New(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg}
-	var err error
-	if a.routes, err = newRoutes(&a.cfg); err != nil {
-		return nil, fmt.Errorf("agent: %w", err)
-	}
+	a.engine = newEngine(&a.cfg)
 	a.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: a.snapshot, Log: cfg.Log})
-	if a.dns, err = newDNSClient(&a.cfg, a.routes, a.keeper.Changed); err != nil {
+	var err error
+	if a.dns, err = newDNSClient(&a.cfg, a.engine, a.keeper.Changed); err != nil {
 		return nil, fmt.Errorf("agent: dns client: %w", err)
 	}
-	if a.reports, err = newReportClient(&a.cfg, a.routes); err != nil {
+	if a.reports, err = newReportClient(&a.cfg, a.engine); err != nil {
 		return nil, fmt.Errorf("agent: report client: %w", err)
 	}
-	a.events = newEvents(&a.cfg, a.routes, a.reports.client.Loop())
-	a.ports = &ports{routes: a.routes, clock: a.cfg.Clock, pull: a.dns.pull, notify: a.events.put}
+	a.events = newEvents(&a.cfg, a.engine, a.reports.client.Loop())
+	a.ports = &ports{engine: a.engine, clock: a.cfg.Clock, pull: a.dns.pull, changed: a.events.wake}
 	a.metrics = newMetrics(a)
 	return a, nil
 }
@@ -94,7 +93,7 @@ func (a *Agent) Ready() error {
 	switch {
 	case !serving:
 		return errors.New("agent: not serving yet")
-	case !a.dns.link.connected.Load() && !a.routes.known():
+	case !a.dns.link.connected.Load() && !a.engine.Known():
 		return fmt.Errorf("agent: no route is known and no dns service reachable at %v", a.cfg.DNS.Addrs)
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"lars.internal/larspb"
-	"lars.internal/lb"
+	"lars.internal/lb/classic"
 	"lars.internal/route"
 )
 
@@ -77,8 +77,8 @@ func TestEjectAndBringBack(t *testing.T) {
 	if picks[hostN(0)] != 50 {
 		t.Errorf("picks %v after the host came back, want half each", picks)
 	}
-	c := s.routes.totals()
-	if c.ejected != 1 || c.reinstated != 1 || c.reports != 30 {
+	c := s.engine.Counters()
+	if c.Ejected != 1 || c.Reinstated != 1 || c.Reports != 30 {
 		t.Errorf("totals %+v", c)
 	}
 }
@@ -110,7 +110,7 @@ func TestDefect32LongRouteIsCut(t *testing.T) {
 	now := s.cfg.Clock()
 	for n, want := range map[int]int{1: 1, 100: 100, 10_000: 65_000 / 13} {
 		key := route.Key{Modid: int32(n), Cmdid: 1}
-		s.routes.restore(key, hostsN(n), now, now)
+		s.engine.Restore(key, hostsN(n), now, now)
 		m := p.getRoute(key, 77)
 		if m.Seq != 77 {
 			t.Errorf("%d hosts: seq %d", n, m.Seq)
@@ -289,7 +289,7 @@ func TestMaxServicesOverUDP(t *testing.T) {
 		s.dns.set(key, hostN(i))
 		p.served(key)
 	}
-	if n := s.routes.count.Load(); n != 10 {
+	if n := s.engine.Len(); n != 10 {
 		t.Errorf("%d services, want 10", n)
 	}
 	first := route.Key{Modid: 0, Cmdid: 1}
@@ -300,7 +300,7 @@ func TestMaxServicesOverUDP(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	bad := lb.DefaultConfig()
+	bad := classic.DefaultConfig()
 	bad.ErrRate = 2
 	for name, c := range map[string]struct {
 		cfg  Config

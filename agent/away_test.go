@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"lars.internal/engine"
 	"lars.internal/larspb"
 	"lars.internal/route"
 )
@@ -22,14 +23,14 @@ func TestPullsWithoutDNSAreBounded(t *testing.T) {
 	s.dns.stop()
 	eventually(t, "the agent notices", func() bool { return !s.Agent.dns.link.connected.Load() })
 	tried := make(map[route.Key]int)
-	ports := &ports{routes: s.routes, clock: clock.read, pull: func(key route.Key) {
+	ports := &ports{engine: s.engine, clock: clock.read, pull: func(key route.Key) {
 		tried[key]++
 		s.Agent.dns.pull(key)
 	}}
 	known := func(i int) route.Key { return route.Key{Modid: 1, Cmdid: int32(i)} }
 	unknown := func(i int) route.Key { return route.Key{Modid: 2, Cmdid: int32(i)} }
 	for i := range services {
-		s.routes.restore(known(i), hostsN(3), clock.read(), clock.read())
+		s.engine.Restore(known(i), hostsN(3), clock.read(), clock.read())
 	}
 	for range 1200 {
 		clock.advance(3 * time.Second)
@@ -38,7 +39,7 @@ func TestPullsWithoutDNSAreBounded(t *testing.T) {
 			ports.ask(t, unknown(i%services), noExist)
 		}
 	}
-	most := int(time.Hour / s.routes.updateTimeout)
+	most := int(time.Hour / s.engine.UpdateTimeout())
 	for i := range services {
 		for _, key := range []route.Key{known(i), unknown(i)} {
 			if n := tried[key]; n < most/2 || n > most {
@@ -69,17 +70,17 @@ func TestRenewalIsSpreadOverASecond(t *testing.T) {
 	s.program(0).served(key12) // by a connection that can be hung up
 	s.dns.setMute(true)
 	for i := range services - 1 {
-		s.routes.restore(route.Key{Modid: 5, Cmdid: int32(i)}, hostsN(1), 0, 0)
+		s.engine.Restore(route.Key{Modid: 5, Cmdid: int32(i)}, hostsN(1), 0, 0)
 	}
 	s.dns.hangUp()
 	var times []time.Duration
 	eventually(t, "all are pulled", func() bool {
 		times = times[:0]
-		s.routes.each(func(_ *shard, sv *service) {
-			if sv.state == statePulling {
-				times = append(times, sv.pulled)
+		for _, key := range s.engine.Keys() {
+			if state, _ := s.engine.Explain(key); state.State == engine.StatePulling {
+				times = append(times, state.Pulled)
 			}
-		})
+		}
 		return len(times) == services
 	})
 	slices.Sort(times)

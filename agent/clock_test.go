@@ -61,7 +61,7 @@ func TestWallClockJumps(t *testing.T) {
 			t.Errorf("after a jump of %v the snapshot is %v old", d, age)
 		}
 	}
-	if c := s.routes.totals(); c.ejected != 1 || c.reinstated != 0 || dns.pulls(key12) != pulls {
+	if c := s.engine.Counters(); c.Ejected != 1 || c.Reinstated != 0 || dns.pulls(key12) != pulls {
 		t.Errorf("%d pulls, %d of them before the jumps, totals %+v", dns.pulls(key12), pulls, c)
 	}
 	last := uint32(0)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"lars.internal/internal/config"
-	"lars.internal/lb"
+	"lars.internal/lb/classic"
 )
 
 // Ports is the number of UDP ports of an agent, in a row. Programs spread
@@ -27,8 +27,7 @@ type Config struct {
 	// here but not in the file, takes three free ones in a row.
 	Port int
 
-	// Policy [agent policy] is the balancer, one of lb.Policies. Default
-	// classic.
+	// Policy [agent policy] is the balancer. Default, and the only one yet: classic.
 	Policy string
 
 	// ReportInterval [agent report_interval] is the time between two reports
@@ -56,7 +55,7 @@ type Config struct {
 
 	// Balance [loadbalance] is how hosts are judged. Default: the values that
 	// Lars is shipped with.
-	Balance lb.Config
+	Balance classic.Config
 
 	// DNS [dnsserver] and Reporter [reporter] are the services to talk to.
 	DNS, Reporter Peers
@@ -93,7 +92,7 @@ func Bind(set *config.Set) *Config {
 	c := new(Config)
 	set.Addr(&c.IP, "agent", "ip", loopback, "address to listen on")
 	set.Int(&c.Port, "agent", "port", 8888, config.Between(0, 65536-Ports), "first of the three UDP ports; 0 takes free ones")
-	set.Choice(&c.Policy, "agent", "policy", "classic", lb.Policies(), "balancer that picks the hosts")
+	set.Choice(&c.Policy, "agent", "policy", "classic", policies, "balancer that picks the hosts")
 	set.Duration(&c.ReportInterval, "agent", "report_interval", time.Second, config.Between(10*time.Millisecond, time.Hour), "time between two reports of a service")
 	set.String(&c.Snapshot, "agent", "snapshot", "", "file that keeps the routes; empty: none")
 	set.Addr(&c.Caller, "agent", "caller", netip.Addr{}, "address by which reports name this machine; empty: the outgoing one")
@@ -112,9 +111,9 @@ func (p *Peers) bind(set *config.Set, section string, port int, what string) {
 	set.Secret(&p.Secret, section, "secret", "secret to prove to the "+what+" if it asks")
 }
 
-func bindBalance(set *config.Set, b *lb.Config) {
+func bindBalance(set *config.Set, b *classic.Config) {
 	const section = "loadbalance"
-	d, most := lb.DefaultConfig(), 1_000_000
+	d, most := classic.DefaultConfig(), 1_000_000
 	window := config.Between(time.Second, 24*time.Hour)
 	share := config.Between(0.0, 1.0)
 	set.Int(&b.ProbeNum, section, "probe_num", d.ProbeNum, config.Between(1, most), "picks before an ejected host is tried")
@@ -135,7 +134,7 @@ func (c *Config) setDefaults() {
 	c.ReportInterval = cmp.Or(c.ReportInterval, time.Second)
 	c.MaxServices = cmp.Or(c.MaxServices, 100_000)
 	c.UpdateTimeout = cmp.Or(c.UpdateTimeout, 15*time.Second)
-	c.Balance = cmp.Or(c.Balance, lb.DefaultConfig())
+	c.Balance = cmp.Or(c.Balance, classic.DefaultConfig())
 	c.DNS.setDefaults(dnsPort)
 	c.Reporter.setDefaults(reporterPort)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
@@ -166,5 +165,5 @@ func (c *Config) validate() error {
 	case c.Caller.IsValid() && !c.Caller.Unmap().Is4():
 		return fmt.Errorf("agent: caller %v: want an IPv4 address", c.Caller)
 	}
-	return nil
+	return c.validateBalance()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lars.internal/access"
+	"lars.internal/engine"
 	"lars.internal/larspb"
 	"lars.internal/reactor"
 	"lars.internal/route"
@@ -50,7 +51,7 @@ const (
 // pulls died with the old one and the other side knows of no subscription.
 type dnsClient struct {
 	// Immutable after newDNSClient.
-	routes  *routes
+	engine  *engine.Engine
 	clock   func() time.Duration
 	changed func() // a route changed; must not block
 	log     *slog.Logger
@@ -70,7 +71,7 @@ type dnsClient struct {
 	body     []byte         // of the message that is being sent
 
 	confirmed atomic.Bool  // connected, all services are pulled anew, and the other side answers
-	right     atomic.Int64 // when the routes were last known to be right, by clock; longAgo: never
+	right     atomic.Int64 // when the routes were last known to be right, by clock; engine.LongAgo: never
 
 	sent     atomic.Uint64 // pulls
 	dropped  atomic.Uint64 // pulls that found no connection or no room
@@ -81,9 +82,9 @@ type dnsClient struct {
 	broken   atomic.Uint64 // bodies that are no message
 }
 
-func newDNSClient(cfg *Config, routes *routes, changed func()) (*dnsClient, error) {
+func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, error) {
 	d := &dnsClient{
-		routes:  routes,
+		engine:  e,
 		clock:   cfg.Clock,
 		changed: changed,
 		log:     cfg.Log,
@@ -109,7 +110,7 @@ func newDNSClient(cfg *Config, routes *routes, changed func()) (*dnsClient, erro
 		return nil, err
 	}
 	d.client = client
-	d.right.Store(int64(longAgo))
+	d.right.Store(int64(engine.LongAgo))
 	d.pulls = reactor.NewQueue(client.Loop(), pullQueue, d.sendPulls)
 	return d, nil
 }
@@ -121,7 +122,7 @@ func (d *dnsClient) run(ctx context.Context) error { return d.client.Run(ctx) }
 func (d *dnsClient) pull(key route.Key) {
 	if d.pulls.Put(key) != nil {
 		d.dropped.Add(1)
-		d.routes.pullFailed(key)
+		d.engine.PullFailed(key)
 	}
 }
 
@@ -142,7 +143,7 @@ func (d *dnsClient) send(conn *reactor.Conn, key route.Key) {
 	d.body = larspb.RouteQuery{Modid: key.Modid, Cmdid: key.Cmdid}.AppendPull(d.body[:0])
 	if conn.Pending() > highWater || conn.Send(larspb.IDGetRouteRequest, d.body) != nil {
 		d.dropped.Add(1)
-		d.routes.pullFailed(key)
+		d.engine.PullFailed(key)
 		return
 	}
 	d.sent.Add(1)
@@ -153,7 +154,7 @@ func (d *dnsClient) send(conn *reactor.Conn, key route.Key) {
 
 // started is the reset hook.
 func (d *dnsClient) started(conn *reactor.Conn) {
-	d.renewing = d.routes.reset()
+	d.renewing = d.engine.ConnectionStarted()
 	d.step = len(d.renewing)/renewSteps + 1
 	d.watch = conn.Loop().Every(watchInterval, func() { d.watchSilence(conn) })
 	d.renew(conn)
@@ -164,7 +165,7 @@ func (d *dnsClient) started(conn *reactor.Conn) {
 func (d *dnsClient) renew(conn *reactor.Conn) {
 	n := min(d.step, len(d.renewing))
 	for _, key := range d.renewing[:n] {
-		if d.routes.renew(key, d.clock()) {
+		if d.engine.Renew(key, d.clock()) {
 			d.send(conn, key)
 		}
 	}
@@ -216,17 +217,21 @@ func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
 	if a.Refused > 0 && len(a.Hosts) == 0 {
 		return // the hosts that are known serve better than none
 	}
-	o := d.routes.update(a.Key, withoutDuplicates(a.Hosts), a.Truncated, d.clock())
+	r := engine.Route{
+		Hosts: withoutDuplicates(a.Hosts), Version: a.Version,
+		Stale: a.Stale, Removed: a.Removed, Truncated: a.Truncated,
+	}
+	o := d.engine.Update(a.Key, r, d.clock())
 	switch {
-	case o.unknown:
+	case o.Unknown:
 		d.ignored.Add(1)
 		return
-	case o.push:
+	case o.Push:
 		d.pushes.Add(1)
 	default:
 		d.answers.Add(1)
 	}
-	if o.changed {
+	if o.Changed {
 		d.changed()
 	}
 }

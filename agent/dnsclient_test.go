@@ -139,7 +139,7 @@ func TestReconnectPullsAllServices(t *testing.T) {
 		return true
 	}
 	eventually(t, "all are pulled", func() bool { return pulled(1) })
-	eventually(t, "all are answered", func() bool { return len(s.routes.table()) == n })
+	eventually(t, "all are answered", func() bool { return len(s.engine.Table()) == n })
 	s.dns.hangUp()
 	eventually(t, "all are pulled again", func() bool { return pulled(2) })
 	if got := s.dns.pulls(route.Key{Modid: 1, Cmdid: n / 2}); got != 2 {
@@ -261,12 +261,14 @@ func TestDefect03PushesUnderLoad(t *testing.T) {
 	}
 	s.dns.push(key12, hostsN(2)...)
 	eventually(t, "the last push counts", func() bool {
-		hosts, _, _ := s.routes.hosts(key12, s.cfg.Clock())
+		hosts, _, _ := s.engine.Interest(key12, s.cfg.Clock())
 		return slices.Equal(hosts, hostsN(2))
 	})
 	close(done)
 	wg.Wait()
-	checkInvariants(t, s.routes)
+	if err := s.engine.Check(); err != nil {
+		t.Error(err)
+	}
 }
 
 // A route that dns had to cut is marked as cut for programs too, whatever fits.

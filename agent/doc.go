@@ -14,7 +14,7 @@
 // after a start with what it finds in its snapshot file.
 //
 // All methods are safe for concurrent use. Each UDP port and each TCP client
-// has an event loop; they meet in a route map whose shards have a lock each.
+// has an event loop; they meet in an engine whose parts have a lock each.
 // Nothing waits for anything else while it holds one, and a request costs no
 // allocation, no log line and no system call beyond receive and send.
 //

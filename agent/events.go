@@ -5,70 +5,60 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lars.internal/lb"
+	"lars.internal/engine"
 	"lars.internal/reactor"
-	"lars.internal/route"
 )
 
-const (
-	// eventQueue is how many changes of hosts may wait to be logged.
-	eventQueue = 1024
+// eventsPerSecond bounds the lines about hosts, so that flapping hosts do not
+// fill a disk.
+const eventsPerSecond = 20
 
-	// eventsPerSecond bounds the lines about hosts, so that flapping hosts do
-	// not fill a disk.
-	eventsPerSecond = 20
-)
-
-// event is a host that was ejected or brought back.
-type event struct {
-	key    route.Key
-	host   route.Host
-	change lb.Change
-}
-
-// events log what happens to hosts, away from the loops that serve programs:
-// a log may be slow. What there is no room or no line for is counted, and the
-// next line tells how much it was.
+// events log what happens to hosts, away from the loops that serve programs: a
+// log may be slow. What there is no line for is counted, and the next line says
+// how much it was.
 type events struct {
 	// Immutable after newEvents.
-	routes *routes
+	engine *engine.Engine
 	clock  func() time.Duration
 	log    *slog.Logger
-	queue  *reactor.Queue[event]
+	queue  *reactor.Queue[struct{}] // of length 1: full means that take is due already
 
 	// Owned by the loop goroutine.
-	second time.Duration // start of the second that is counted
-	lines  int           // in this second
-	told   uint64        // of dropped
+	second time.Duration  // start of the second that is counted
+	lines  int            // in this second
+	told   uint64         // of dropped
+	batch  []engine.Event // of the present turn
 
 	dropped atomic.Uint64
 }
 
 // newEvents returns events that are logged on this loop.
-func newEvents(cfg *Config, routes *routes, loop *reactor.Loop) *events {
-	e := &events{routes: routes, clock: cfg.Clock, log: cfg.Log, second: longAgo}
-	e.queue = reactor.NewQueue(loop, eventQueue, e.take)
-	return e
+func newEvents(cfg *Config, e *engine.Engine, loop *reactor.Loop) *events {
+	ev := &events{engine: e, clock: cfg.Clock, log: cfg.Log, second: engine.LongAgo}
+	ev.queue = reactor.NewQueue(loop, 1, func([]struct{}) { ev.take() })
+	return ev
 }
 
-// put hands an event over. It may be called from any goroutine.
-func (e *events) put(key route.Key, host route.Host, change lb.Change) {
-	if e.queue.Put(event{key, host, change}) != nil {
-		e.dropped.Add(1)
-	}
+// wake says that the engine has events. It may be called from any goroutine.
+func (e *events) wake() {
+	_ = e.queue.Put(struct{}{}) // fails if one waits already, or after the end
 }
 
-func (e *events) take(batch []event) {
-	for i := range batch {
+// unlogged returns how many events have no line.
+func (e *events) unlogged() uint64 { return e.dropped.Load() + e.engine.Counters().LostEvents }
+
+func (e *events) take() {
+	e.batch = e.engine.TakeEvents(e.batch[:0])
+	for i := range e.batch {
 		if e.allowed(e.clock()) {
-			e.write(&batch[i])
+			e.write(&e.batch[i])
 		} else {
 			e.dropped.Add(1)
 		}
 	}
 }
 
-// allowed tells whether one more line may be written in this second.
+// allowed reports whether one more line may be written in this second.
 func (e *events) allowed(now time.Duration) bool {
 	if now-e.second >= time.Second {
 		e.second, e.lines = now, 0
@@ -77,14 +67,11 @@ func (e *events) allowed(now time.Duration) bool {
 	return e.lines <= eventsPerSecond
 }
 
-func (e *events) write(ev *event) {
-	args := []any{"service", ev.key, "host", ev.host}
-	if s, ok := e.routes.hostState(ev.key, ev.host); ok {
-		args = append(args, "succeeded", s.TotalSucc, "failed", s.TotalErr, "ejected", s.Ejected, "reinstated", s.Reinstated)
-	}
+func (e *events) write(ev *engine.Event) {
+	args := []any{"service", ev.Key, "host", ev.Host, "reason", ev.Why(), "succeeded", ev.TotalSucc, "failed", ev.TotalErr}
 	if dropped := e.dropped.Load(); dropped > e.told {
 		args = append(args, "not_logged", dropped-e.told)
 		e.told = dropped
 	}
-	e.log.Info("host "+ev.change.String(), args...)
+	e.log.Info("host "+ev.Kind.String(), args...)
 }

@@ -15,7 +15,9 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"lars.internal/engine"
 	"lars.internal/larspb"
+	"lars.internal/lb"
 	"lars.internal/route"
 )
 
@@ -474,4 +476,38 @@ func hostsN(n int) []route.Host {
 		hosts = append(hosts, hostN(i))
 	}
 	return hosts
+}
+
+const (
+	succ    = larspb.RetCode_RET_SUCC
+	noExist = larspb.RetCode_RET_NOEXIST
+)
+
+var key12 = route.Key{Modid: 1, Cmdid: 2}
+
+// testEngine returns the engine of an agent with the default configuration.
+func testEngine() *engine.Engine {
+	var cfg Config
+	cfg.setDefaults()
+	return newEngine(&cfg)
+}
+
+// observe counts a call as a port does.
+func (a *Agent) observe(key route.Key, host route.Host, ok bool, now time.Duration) {
+	o := lb.Outcome{OK: 1}
+	if !ok {
+		o = lb.Outcome{Failed: 1}
+	}
+	a.engine.Observe(key, host, o, now)
+}
+
+// hostState returns what the agent holds of one host.
+func (a *Agent) hostState(key route.Key, host route.Host) engine.HostState {
+	s, _ := a.engine.Explain(key)
+	for _, h := range s.Hosts {
+		if h.Host == host {
+			return h
+		}
+	}
+	return engine.HostState{}
 }

@@ -107,17 +107,19 @@ func TestFloodOfRandomDatagrams(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
-	if n := s.routes.count.Load(); n > most {
+	if n := s.engine.Len(); n > most {
 		t.Errorf("%d services are kept, want at most %d", n, most)
 	}
-	c := s.routes.totals()
-	if s.ports.garbage() == 0 || c.noHosts == 0 || c.reportsUnknown == 0 {
+	c := s.engine.Counters()
+	if s.ports.garbage() == 0 || c.NoHosts == 0 || c.ReportsUnknown == 0 {
 		t.Errorf("%d datagrams were dropped, totals %+v: the flood has no variety", s.ports.garbage(), c)
 	}
-	if c.ejected != 0 {
-		t.Errorf("%d hosts were ejected by it", c.ejected)
+	if c.Ejected != 0 {
+		t.Errorf("%d hosts were ejected by it", c.Ejected)
 	}
-	checkInvariants(t, s.routes)
+	if err := s.engine.Check(); err != nil {
+		t.Error(err)
+	}
 }
 
 // Services of one host and of 10,000 are picked from alike: each host in turn.
@@ -128,7 +130,7 @@ func TestServiceSizes(t *testing.T) {
 	now := s.cfg.Clock()
 	for _, n := range []int{1, 10_000} {
 		key := route.Key{Modid: int32(n), Cmdid: 1}
-		s.routes.restore(key, hostsN(n), now, now)
+		s.engine.Restore(key, hostsN(n), now, now)
 		picked := make(map[route.Host]bool)
 		for range n {
 			h, code := p.getHost(key)

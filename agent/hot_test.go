@@ -19,20 +19,20 @@ import (
 // hosts, of which some are ejected.
 func hotPorts(t testing.TB, services, hosts, ejected int) *ports {
 	t.Helper()
-	r := testRoutes(t, 0)
+	e := testEngine()
 	start := time.Now()
 	p := &ports{
-		routes: r,
-		clock:  func() time.Duration { return time.Since(start) },
-		pull:   func(key route.Key) { t.Errorf("service %v is pulled", key) },
-		notify: func(route.Key, route.Host, lb.Change) {},
+		engine:  e,
+		clock:   func() time.Duration { return time.Since(start) },
+		pull:    func(key route.Key) { t.Errorf("service %v is pulled", key) },
+		changed: func() {},
 	}
 	for i := range services {
 		key := route.Key{Modid: 1, Cmdid: int32(i)}
-		r.restore(key, hostsN(hosts), 0, 0)
+		e.Restore(key, hostsN(hosts), 0, 0)
 		for h := range ejected {
 			for range 15 {
-				r.report(key, hostN(h), false, 0)
+				e.Observe(key, hostN(h), lb.Outcome{Failed: 1}, 0)
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func forEachShape(b *testing.B, f func(b *testing.B, p *ports, hosts int)) {
 func BenchmarkDecision(b *testing.B) {
 	forEachShape(b, func(b *testing.B, p *ports, _ int) {
 		for b.Loop() {
-			p.routes.pick(route.Key{Modid: 1, Cmdid: 7}, time.Hour)
+			p.engine.Pick(route.Key{Modid: 1, Cmdid: 7}, route.Host{}, time.Hour)
 		}
 	})
 }
@@ -137,7 +137,7 @@ func BenchmarkDecisionMany(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				p.routes.pick(route.Key{Modid: 1, Cmdid: int32(i)}, time.Second)
+				p.engine.Pick(route.Key{Modid: 1, Cmdid: int32(i)}, route.Host{}, time.Second)
 				if i++; i == services {
 					i = 0
 				}
@@ -153,7 +153,7 @@ func BenchmarkDecisionParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		key := route.Key{Modid: 1, Cmdid: next.Add(1)}
 		for pb.Next() {
-			p.routes.pick(key, time.Second)
+			p.engine.Pick(key, route.Host{}, time.Second)
 		}
 	})
 }
@@ -187,7 +187,7 @@ func BenchmarkUDP(b *testing.B) {
 	if err := a.Listen(); err != nil {
 		b.Fatal(err)
 	}
-	a.routes.restore(key12, hostsN(5), 0, 0)
+	a.engine.Restore(key12, hostsN(5), 0, 0)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { a.Serve(ctx) }) // ended by cancel, awaited below

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"lars.internal/engine"
 	"lars.internal/internal/debug"
-	"lars.internal/lb"
 	"lars.internal/route"
 )
 
@@ -70,13 +70,11 @@ func (a *Agent) Services(after *route.Key, limit int) ServicePage {
 		limit = defaultPage
 	}
 	page := ServicePage{Services: []ServiceInfo{}}
-	var keys []route.Key
-	a.routes.each(func(_ *shard, s *service) {
-		page.Total++
-		if after == nil || s.key.Compare(*after) > 0 {
-			keys = append(keys, s.key)
-		}
-	})
+	keys := a.engine.Keys()
+	page.Total = len(keys)
+	if after != nil {
+		keys = slices.DeleteFunc(keys, func(key route.Key) bool { return key.Compare(*after) <= 0 })
+	}
 	slices.SortFunc(keys, route.Key.Compare)
 	if len(keys) > limit {
 		keys = keys[:limit]
@@ -92,77 +90,54 @@ func (a *Agent) Services(after *route.Key, limit int) ServicePage {
 
 // Hosts returns a service with its hosts; false if nobody asked for it.
 func (a *Agent) Hosts(key route.Key) (ServiceDetail, bool) {
-	s, states, ok := a.routes.explain(key)
+	s, ok := a.engine.Explain(key)
 	if !ok {
 		return ServiceDetail{}, false
 	}
 	now := a.cfg.Clock()
 	d := ServiceDetail{List: []HostInfo{}, ServiceInfo: ServiceInfo{
 		Service:      key.String(),
-		State:        s.state.String(),
-		Hosts:        len(states),
-		Cut:          s.cut,
-		AgeSeconds:   seconds(s.updated, now),
-		AskedSeconds: seconds(s.asked, now),
+		State:        s.State.String(),
+		Hosts:        len(s.Hosts),
+		Cut:          s.Truncated,
+		AgeSeconds:   seconds(s.Updated, now),
+		AskedSeconds: seconds(s.Asked, now),
 	}}
-	for i := range states {
-		d.add(&states[i], now)
+	for i := range s.Hosts {
+		d.add(&s.Hosts[i], now)
 	}
 	return d, true
 }
 
-func (d *ServiceDetail) add(h *lb.HostState, now time.Duration) {
+func (d *ServiceDetail) add(h *engine.HostState, now time.Duration) {
 	state := "idle"
-	if h.Overload {
+	if h.Ejected {
 		state = "overload"
 		d.Overload++
 	} else {
 		d.Idle++
 	}
-	d.Ejected += uint64(h.Ejected)
-	d.Reinstated += uint64(h.Reinstated)
+	d.Ejected += uint64(h.Ejections)
+	d.Reinstated += uint64(h.Reinstatements)
 	d.List = append(d.List, HostInfo{
 		Host: h.Host.String(), State: state, SinceSeconds: seconds(h.Since, now),
-		Succ: h.Succ, Err: h.Err, VirtualSucc: h.VirtualSucc, VirtualErr: h.VirtualErr,
-		ContinSucc: h.ContinSucc, ContinErr: h.ContinErr,
+		Succ: count(h, "succ"), Err: count(h, "err"),
+		VirtualSucc: count(h, "virtual_succ"), VirtualErr: count(h, "virtual_err"),
+		ContinSucc: count(h, "contin_succ"), ContinErr: count(h, "contin_err"),
 		TotalSucc: h.TotalSucc, TotalErr: h.TotalErr,
-		Ejected: h.Ejected, Reinstated: h.Reinstated,
+		Ejected: h.Ejections, Reinstated: h.Reinstatements,
 	})
 }
 
+// count returns a count that is a fact of the policy.
+func count(h *engine.HostState, name string) uint32 { return uint32(h.Fact(name)) }
+
 // seconds returns how long ago a moment was; -1 for one that never was.
 func seconds(at, now time.Duration) float64 {
-	if at == longAgo {
+	if at == engine.LongAgo {
 		return -1
 	}
 	return max(now-at, 0).Seconds()
-}
-
-// explain returns a copy of the service, without its balancer, and the states
-// of its hosts.
-func (r *routes) explain(key route.Key) (s service, states []lb.HostState, ok bool) {
-	sh := r.shardOf(key)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	found := sh.services[key]
-	if found == nil {
-		return service{}, nil, false
-	}
-	if found.balancer != nil {
-		states = found.balancer.Explain(nil)
-	}
-	s = service{key: key, state: found.state, cut: found.cut, updated: found.updated, asked: found.asked}
-	return s, states, true
-}
-
-// hostState returns what is known of one host.
-func (r *routes) hostState(key route.Key, host route.Host) (lb.HostState, bool) {
-	_, states, _ := r.explain(key)
-	i := slices.IndexFunc(states, func(s lb.HostState) bool { return s.Host == host })
-	if i < 0 {
-		return lb.HostState{}, false
-	}
-	return states[i], true
 }
 
 // Mount shows the agent's inside on the debug server:

@@ -62,7 +62,7 @@ func TestPages(t *testing.T) {
 	}
 	p.report(key12, hostN(1), true)
 	p.getHost(route.Key{Modid: -1})
-	eventually(t, "all is counted", func() bool { return s.routes.totals().reports == 16 })
+	eventually(t, "all is counted", func() bool { return s.engine.Counters().Reports == 16 })
 	srv := startDebug(t, s.Agent)
 
 	var all []string
@@ -133,7 +133,7 @@ func TestMetrics(t *testing.T) {
 		values[strings.TrimPrefix(name, "lars_agent_")] = value
 	}
 	for name, want := range map[string]string{
-		"picks_total":                    fmt.Sprint(s.routes.totals().picks),
+		"picks_total":                    fmt.Sprint(s.engine.Counters().Picks),
 		`answers_total{code="overload"}`: "1",
 		"routes_answered_total":          "1",
 		"reports_total":                  "15",
@@ -149,8 +149,8 @@ func TestMetrics(t *testing.T) {
 		"evicted_services_total":         "0",
 		"unlogged_events_total":          "0",
 		"route_pushes_total":             "0",
-		`answers_total{code="noexist"}`:  fmt.Sprint(s.routes.totals().noHosts),
-		`answers_total{code="success"}`:  fmt.Sprint(s.routes.totals().picks),
+		`answers_total{code="noexist"}`:  fmt.Sprint(s.engine.Counters().NoHosts),
+		`answers_total{code="success"}`:  fmt.Sprint(s.engine.Counters().Picks),
 		"reports_unknown_total":          "0",
 		"reinstatements_total":           "0",
 		"lost_results_total":             "0",

@@ -1,34 +1,37 @@
 package agent
 
-import "lars.internal/internal/metrics"
+import (
+	"lars.internal/engine"
+	"lars.internal/internal/metrics"
+)
 
 // newMetrics returns what an agent counts. All is read when somebody scrapes,
 // from counters that the work itself keeps.
 func newMetrics(a *Agent) *metrics.Set {
 	set := metrics.NewSet("lars_agent_")
-	total := func(name, help string, read func(c *counters) uint64, labels ...string) {
+	total := func(name, help string, read func(c *engine.Counters) uint64, labels ...string) {
 		set.CounterFunc(name, help, func() uint64 {
-			c := a.routes.totals()
+			c := a.engine.Counters()
 			return read(&c)
 		}, labels...)
 	}
 	const answers = "Answers to GetHost."
-	total("picks_total", "Hosts picked for programs.", func(c *counters) uint64 { return c.picks })
-	total("answers_total", answers, func(c *counters) uint64 { return c.picks }, "code", "success")
-	total("answers_total", answers, func(c *counters) uint64 { return c.overloaded }, "code", "overload")
-	total("answers_total", answers, func(c *counters) uint64 { return c.noHosts }, "code", "noexist")
-	total("routes_answered_total", "Answers to GetRoute.", func(c *counters) uint64 { return c.routes })
-	total("reports_total", "Results that programs reported.", func(c *counters) uint64 { return c.reports })
-	total("reports_unknown_total", "Results for a host that is not in the route; they are ignored.", func(c *counters) uint64 { return c.reportsUnknown })
-	total("ejections_total", "Hosts ejected.", func(c *counters) uint64 { return c.ejected })
-	total("reinstatements_total", "Hosts brought back.", func(c *counters) uint64 { return c.reinstated })
-	total("evicted_services_total", "Services forgotten because there were more than [agent] max_services.", func(c *counters) uint64 { return c.evicted })
-	total("lost_results_total", "Results of forgotten services, and of hosts that left, that were never reported.", func(c *counters) uint64 { return c.lostResults })
-	gauge(set, "services", "Services known.", func() uint64 { return uint64(max(a.routes.count.Load(), 0)) })
-	gauge(set, "dirty_services", "Services with results that are not reported yet.", a.routes.dirtyCount)
+	total("picks_total", "Hosts picked for programs.", func(c *engine.Counters) uint64 { return c.Picks })
+	total("answers_total", answers, func(c *engine.Counters) uint64 { return c.Picks }, "code", "success")
+	total("answers_total", answers, func(c *engine.Counters) uint64 { return c.Overloaded }, "code", "overload")
+	total("answers_total", answers, func(c *engine.Counters) uint64 { return c.NoHosts }, "code", "noexist")
+	total("routes_answered_total", "Answers to GetRoute.", func(c *engine.Counters) uint64 { return c.Interests })
+	total("reports_total", "Results that programs reported.", func(c *engine.Counters) uint64 { return c.Reports })
+	total("reports_unknown_total", "Results for a host that is not in the route; they are ignored.", func(c *engine.Counters) uint64 { return c.ReportsUnknown })
+	total("ejections_total", "Hosts ejected.", func(c *engine.Counters) uint64 { return c.Ejected })
+	total("reinstatements_total", "Hosts brought back.", func(c *engine.Counters) uint64 { return c.Reinstated })
+	total("evicted_services_total", "Services forgotten because there were more than [agent] max_services.", func(c *engine.Counters) uint64 { return c.Evicted })
+	total("lost_results_total", "Results of forgotten services, and of hosts that left, that were never reported.", func(c *engine.Counters) uint64 { return c.LostResults })
+	gauge(set, "services", "Services known.", func() uint64 { return uint64(a.engine.Len()) })
+	gauge(set, "dirty_services", "Services with results that are not reported yet.", func() uint64 { return uint64(a.engine.WaitingAll()) })
 	set.CounterFunc("bad_datagrams_total", "Datagrams that were no question; they get no answer.", a.ports.garbage)
 	set.CounterFunc("overflow_datagrams_total", "Datagrams that the kernel dropped because they came faster than the agent took them.", a.ports.overflow)
-	set.CounterFunc("unlogged_events_total", "Ejections and reinstatements without a log line, because there were too many at a time.", a.events.dropped.Load)
+	set.CounterFunc("unlogged_events_total", "Ejections and reinstatements without a log line, because there were too many at a time.", a.events.unlogged)
 	dnsMetrics(set, a.dns)
 	reportMetrics(set, a.reports)
 	set.GaugeFunc("snapshot_age_seconds", "Time since the routes in the snapshot were known to be right; -1 without one.", func() float64 { return a.keeper.Age().Seconds() })
@@ -64,13 +67,4 @@ func (l *link) state() uint64 {
 		return 1
 	}
 	return 0
-}
-
-// dirtyCount returns how many services have something to report.
-func (r *routes) dirtyCount() uint64 {
-	n := 0
-	for i := range r.shards {
-		n += r.shards[i].waiting()
-	}
-	return uint64(n)
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lars.internal/engine"
 	"lars.internal/larspb"
 	"lars.internal/lb"
 	"lars.internal/reactor"
@@ -25,10 +26,10 @@ const freePortTries = 100
 // the map.
 type ports struct {
 	// Immutable after newPorts.
-	routes *routes
-	clock  func() time.Duration
-	pull   func(route.Key)                        // the route is to be pulled; must not block
-	notify func(route.Key, route.Host, lb.Change) // a host changed its state; must not block
+	engine  *engine.Engine
+	clock   func() time.Duration
+	pull    func(route.Key) // the route is to be pulled; must not block
+	changed func()          // the engine has events; must not block
 
 	broken atomic.Uint64 // bodies that are no message
 
@@ -139,15 +140,26 @@ func (p *ports) getHost(dst, body []byte) ([]byte, bool) {
 		return dst, false
 	}
 	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
-	host, code, pull := p.routes.pick(key, p.clock())
+	host, _, verdict, pull := p.engine.Pick(key, route.Host{}, p.clock())
 	if pull {
 		p.pull(key)
 	}
-	a := larspb.HostAnswer{Seq: q.Seq, Modid: q.Modid, Cmdid: q.Cmdid, Retcode: int32(code)}
-	if code == larspb.RetCode_RET_SUCC {
+	a := larspb.HostAnswer{Seq: q.Seq, Modid: q.Modid, Cmdid: q.Cmdid, Retcode: int32(codeOf(verdict))}
+	if verdict == lb.Picked {
 		a.HasHost, a.IP, a.Port = true, int32(host.IP), int32(host.Port)
 	}
 	return a.Append(dst), true
+}
+
+// codeOf returns the return code that stands for a verdict.
+func codeOf(v lb.Verdict) larspb.RetCode {
+	switch v {
+	case lb.Picked:
+		return larspb.RetCode_RET_SUCC
+	case lb.Overloaded:
+		return larspb.RetCode_RET_OVERLOAD
+	}
+	return larspb.RetCode_RET_NOEXIST
 }
 
 // getRoute answers an API GetRouteRequest. The answer is appended to dst.
@@ -158,7 +170,7 @@ func (p *ports) getRoute(dst, body []byte) ([]byte, bool) {
 		return dst, false
 	}
 	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
-	hosts, cut, pull := p.routes.hosts(key, p.clock())
+	hosts, cut, pull := p.engine.Interest(key, p.clock())
 	if pull {
 		p.pull(key)
 	}
@@ -175,9 +187,12 @@ func (p *ports) report(body []byte) {
 	}
 	key := route.Key{Modid: r.Modid, Cmdid: r.Cmdid}
 	host := route.Host{IP: uint32(r.IP), Port: uint16(r.Port)}
-	switch change := p.routes.report(key, host, r.Retcode == 0, p.clock()); change {
-	case lb.Ejected, lb.Reinstated:
-		p.notify(key, host, change)
+	outcome := lb.Outcome{OK: 1}
+	if r.Retcode != 0 {
+		outcome = lb.Outcome{Failed: 1}
+	}
+	if p.engine.Observe(key, host, outcome, p.clock())&lb.Changed != 0 {
+		p.changed()
 	}
 }
 

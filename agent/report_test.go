@@ -71,7 +71,7 @@ func TestReportsArrive(t *testing.T) {
 		p.report(key12, hostN(0), i%20 > 0)
 	}
 	s.counted(key12, 38, 2)
-	if n := s.routes.totals().reportsUnknown; n != 1 {
+	if n := s.engine.Counters().ReportsUnknown; n != 1 {
 		t.Errorf("%d reports of unknown hosts are counted, want 1", n)
 	}
 	for _, m := range s.reporter.reports() {
@@ -141,8 +141,8 @@ func TestDefect30ReporterAway(t *testing.T) {
 		p.report(key12, hostN(0), true)
 		p.getHost(key12)
 	}
-	eventually(t, "all is counted", func() bool { return s.routes.totals().reports == 500 })
-	if n := s.routes.dirtyCount(); n != 1 {
+	eventually(t, "all is counted", func() bool { return s.engine.Counters().Reports == 500 })
+	if n := s.engine.WaitingAll(); n != 1 {
 		t.Errorf("%d services are in line, want 1", n)
 	}
 	s.reporter.start()
@@ -202,12 +202,12 @@ func TestManyServicesAreReported(t *testing.T) {
 	p := s.program(0)
 	for i := range n {
 		key := route.Key{Modid: 1, Cmdid: int32(i)}
-		s.routes.restore(key, hostsN(2), 0, 0)
-		s.routes.report(key, hostN(1), true, 0)
+		s.engine.Restore(key, hostsN(2), 0, 0)
+		s.observe(key, hostN(1), true, 0)
 	}
 	p.getHost(key12)
 	eventually(t, "all are reported", func() bool { return len(s.reporter.reports()) == n })
-	if d := s.routes.dirtyCount(); d != 0 {
+	if d := s.engine.WaitingAll(); d != 0 {
 		t.Errorf("%d services are still in line", d)
 	}
 }
@@ -285,11 +285,11 @@ func TestStopWithFrozenReporter(t *testing.T) {
 	go func() { done <- a.Serve(ctx) }() // ended by cancel, awaited below
 	const services = 20_000
 	for i := range services {
-		a.routes.restore(volumeKey(i), hostsN(20), 0, 0)
+		a.engine.Restore(volumeKey(i), hostsN(20), 0, 0)
 	}
 	eventually(t, "reports pile up", func() bool {
 		for i := range services {
-			a.routes.report(volumeKey(i), hostN(1), true, 0)
+			a.observe(volumeKey(i), hostN(1), true, 0)
 		}
 		conn := a.reports.client.Conn()
 		return conn != nil && conn.Pending() > highWater/2

@@ -8,8 +8,9 @@ import (
 	"time"
 
 	"lars.internal/access"
+	"lars.internal/engine"
 	"lars.internal/larspb"
-	"lars.internal/lb"
+	"lars.internal/ledger"
 	"lars.internal/reactor"
 )
 
@@ -41,7 +42,7 @@ const (
 // results of a service that was forgotten meanwhile are lost with it.
 type reportClient struct {
 	// Immutable after newReportClient.
-	routes   *routes
+	engine   *engine.Engine
 	clock    func() time.Duration
 	wall     func() time.Time
 	interval time.Duration
@@ -53,10 +54,10 @@ type reportClient struct {
 	// Owned by the loop goroutine.
 	timer   *reactor.Timer // the next flush, while connected
 	end     func()         // not nil: this is the last flush; ends the client
-	shard   int            // where the present flush is; shardCount: at its end
+	shard   int            // where the present flush is; engine.Parts: at its end
 	left    int            // services of this shard that were waiting when it got there
 	lost    time.Duration  // from here on reports may have been lost
-	results []lb.Result
+	results []ledger.Result
 	coded   []larspb.CallResult // results as a message has them
 	body    []byte
 	stamp   int64 // Unix seconds; never goes back
@@ -65,17 +66,17 @@ type reportClient struct {
 	failed atomic.Uint64 // messages that the connection did not take
 }
 
-func newReportClient(cfg *Config, routes *routes) (*reportClient, error) {
+func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 	r := &reportClient{
-		routes:   routes,
+		engine:   e,
 		clock:    cfg.Clock,
 		wall:     time.Now,
 		interval: cfg.ReportInterval,
 		caller:   cfg.Caller,
 		lastMark: lastHighWater,
 		link:     link{what: "report service", log: cfg.Log},
-		shard:    shardCount,
-		lost:     longAgo + 1, // behind services that were never reported
+		shard:    engine.Parts,
+		lost:     engine.LongAgo + 1, // after services that were never reported
 	}
 	connect := reactor.ClientConfig{
 		Addrs:        cfg.Reporter.Addrs,
@@ -109,7 +110,7 @@ func (r *reportClient) run(ctx context.Context) error {
 	})
 	defer stop()
 	err := r.client.Run(running)
-	if n := r.routes.dirtyCount(); n > 0 {
+	if n := r.engine.WaitingAll(); n > 0 {
 		r.link.log.Warn("call results not reported", "services", n)
 	}
 	return err
@@ -117,14 +118,14 @@ func (r *reportClient) run(ctx context.Context) error {
 
 func (r *reportClient) started(conn *reactor.Conn) {
 	r.link.up(conn)
-	r.routes.remind(r.lost)
+	r.engine.Remind(r.lost)
 	r.timer = conn.Loop().After(r.interval, func() { r.flush(conn) })
 }
 
 func (r *reportClient) closed(conn *reactor.Conn, reason error) {
 	r.link.down(conn, reason)
 	r.lost = r.clock() - doubtful
-	r.shard = shardCount
+	r.shard = engine.Parts
 	r.timer.Stop()
 	if r.end != nil {
 		r.end()
@@ -134,8 +135,8 @@ func (r *reportClient) closed(conn *reactor.Conn, reason error) {
 // flush goes on with the present flush or begins one, and sets the timer for
 // the next turn.
 func (r *reportClient) flush(conn *reactor.Conn) {
-	if r.shard == shardCount {
-		r.shard, r.left = 0, r.routes.shards[0].waiting()
+	if r.shard == engine.Parts {
+		r.shard, r.left = 0, r.engine.Waiting(0)
 	}
 	if r.sendSome(conn, reportsPerTurn, highWater) {
 		r.timer.Reset(r.interval)
@@ -155,7 +156,7 @@ func (r *reportClient) flushLast(end func()) {
 	r.end = end
 	r.timer.Stop()
 	conn.Loop().After(drainTimeout, end)
-	r.shard, r.left = 0, r.routes.shards[0].waiting()
+	r.shard, r.left = 0, r.engine.Waiting(0)
 	r.goOn(conn)
 }
 
@@ -173,29 +174,30 @@ func (r *reportClient) goOn(conn *reactor.Conn) {
 func (r *reportClient) sendSome(conn *reactor.Conn, n, mark int) bool {
 	for ; n > 0; n-- {
 		for r.left == 0 {
-			if r.shard++; r.shard == shardCount {
+			if r.shard++; r.shard == engine.Parts {
 				return true
 			}
-			r.left = r.routes.shards[r.shard].waiting()
+			r.left = r.engine.Waiting(r.shard)
 		}
 		if conn.Pending() > mark {
 			return false
 		}
 		r.left--
-		r.sendNext(conn, &r.routes.shards[r.shard])
+		r.sendNext(conn)
 	}
 	return false
 }
 
-// sendNext reports one service of a shard.
-func (r *reportClient) sendNext(conn *reactor.Conn, sh *shard) {
-	key, results, ok := sh.takeReport(r.results[:0], r.clock())
+// sendNext reports one service of the present part. What was sent counts as
+// arrived: a report service that acknowledges nothing is all there is.
+func (r *reportClient) sendNext(conn *reactor.Conn) {
+	report, results, ok := r.engine.TakeReport(r.shard, r.results[:0], r.clock())
 	r.results = results
 	if !ok {
 		return
 	}
 	m := larspb.StatusReport{
-		Key: key, Caller: larspb.IPOf(r.callerOn(conn)), Time: r.now(), Results: r.coded[:0],
+		Key: report.Key, Caller: larspb.IPOf(r.callerOn(conn)), Time: r.now(), Results: r.coded[:0],
 	}
 	for i := range results {
 		m.Results = append(m.Results, coded(&results[i]))
@@ -205,6 +207,7 @@ func (r *reportClient) sendNext(conn *reactor.Conn, sh *shard) {
 		r.body, m.Results = m.Append(r.body[:0], larspb.MaxBody)
 		r.send(conn, r.body)
 	}
+	r.engine.Sent(report)
 }
 
 func (r *reportClient) send(conn *reactor.Conn, body []byte) {
@@ -223,7 +226,7 @@ func (r *reportClient) now() uint32 {
 	return uint32(r.stamp)
 }
 
-func coded(r *lb.Result) larspb.CallResult {
+func coded(r *ledger.Result) larspb.CallResult {
 	return larspb.CallResult{
 		IP: int32(r.Host.IP), Port: int32(r.Host.Port), Overload: r.Overload,
 		Succ: r.Succ, Err: r.Err, TotalSucc: r.TotalSucc, TotalErr: r.TotalErr,

@@ -3,6 +3,7 @@ package agent
 import (
 	"time"
 
+	"lars.internal/engine"
 	"lars.internal/route"
 )
 
@@ -17,19 +18,19 @@ func (a *Agent) restore() {
 	a.dns.right.Store(int64(now - age))
 	updated := now - max(age, a.cfg.UpdateTimeout+1)
 	for key, hosts := range table.All {
-		if a.routes.full() {
+		if a.engine.Full() {
 			break
 		}
-		a.routes.restore(key, hosts, updated, now)
+		a.engine.Restore(key, hosts, updated, now)
 	}
 }
 
 // snapshot returns what the keeper is to keep.
 func (a *Agent) snapshot() (*route.Table, time.Time) {
 	right := time.Duration(a.dns.right.Load())
-	if right == longAgo {
+	if right == engine.LongAgo {
 		return nil, time.Time{}
 	}
 	asOf := time.Now().Add(right - a.cfg.Clock())
-	return route.NewTable(uint64(asOf.Unix()), a.routes.table()), asOf
+	return route.NewTable(uint64(asOf.Unix()), a.engine.Table()), asOf
 }

@@ -12,8 +12,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"lars.internal/engine"
 	"lars.internal/larspb"
-	"lars.internal/lb"
 	"lars.internal/route"
 )
 
@@ -130,9 +130,11 @@ func FuzzMessages(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0x08, 1, 0x10, 2, 0x18, 3})
 	f.Add([]byte{0x08, 1, 0x10, 2, 0x1a, 4, 0x08, 1, 0x10, 80, 0x20, 1})
-	r := testRoutes(f, 50)
-	p := &ports{routes: r, clock: newFakeClock().read, pull: func(key route.Key) { r.update(key, hostsN(2), false, 0) }}
-	p.notify = func(route.Key, route.Host, lb.Change) {}
+	cfg := Config{MaxServices: 50}
+	cfg.setDefaults()
+	e := newEngine(&cfg)
+	p := &ports{engine: e, clock: newFakeClock().read, changed: func() {}}
+	p.pull = func(key route.Key) { e.Update(key, engine.Route{Hosts: hostsN(2)}, 0) }
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if b, ok := p.getHost(nil, body); ok {
 			var a larspb.GetHostResponse
@@ -147,6 +149,8 @@ func FuzzMessages(f *testing.F) {
 			}
 		}
 		p.report(body)
-		checkInvariants(t, r)
+		if err := e.Check(); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

@@ -83,8 +83,8 @@ func TestDefect35OneMessagePerService(t *testing.T) {
 	p := s.program(0)
 	s.serveVolume(p)
 	p.reportVolume()
-	c := s.routes.totals()
-	if c.reports != volumeReports || c.ejected != volumeServices*sickHosts*2 || c.reinstated != volumeServices*sickHosts {
+	c := s.engine.Counters()
+	if c.Reports != volumeReports || c.Ejected != volumeServices*sickHosts*2 || c.Reinstated != volumeServices*sickHosts {
 		t.Errorf("totals %+v", c)
 	}
 	eventually(t, "a report service is there", func() bool { return s.reports.client.Conn() != nil })
@@ -118,17 +118,6 @@ func TestDefect35OneMessagePerInterval(t *testing.T) {
 	}
 }
 
-// kept is how many things wait for a report service.
-func (r *routes) kept() (n int) {
-	for i := range r.shards {
-		sh := &r.shards[i]
-		sh.mu.Lock()
-		n += sh.dirty.len + sh.departedResults
-		sh.mu.Unlock()
-	}
-	return n
-}
-
 // While the report service is away for a minute under traffic, what is kept
 // for it does not grow. When it is back it gets the newest state of each
 // service, once.
@@ -142,14 +131,14 @@ func TestDefect30ReporterAwayForAMinute(t *testing.T) {
 		clock.advance(time.Second)
 		for i := range volumeServices {
 			for h := range volumeHosts {
-				s.routes.report(volumeKey(i), hostN(h), volumeOK(h, n), clock.read())
+				s.observe(volumeKey(i), hostN(h), volumeOK(h, n), clock.read())
 			}
 		}
-		if kept := s.routes.kept(); kept != volumeServices {
+		if kept := s.engine.WaitingAll(); kept != volumeServices {
 			t.Fatalf("after %d s %d things are kept for %d services", n+1, kept, volumeServices)
 		}
 	}
-	s.routes.report(volumeKey(3), hostN(0), false, clock.read())
+	s.observe(volumeKey(3), hostN(0), false, clock.read())
 	s.reporter.start()
 	eventually(t, "all services are reported", func() bool { return len(s.reporter.reports()) >= volumeServices })
 	if n := len(s.reporter.reports()); n != volumeServices {
@@ -165,9 +154,9 @@ func (s *system) checkNewest(key route.Key) {
 	s.t.Helper()
 	latest := s.reporter.latest(key)
 	for h := range volumeHosts {
-		state, _ := s.routes.hostState(key, hostN(h))
+		state := s.hostState(key, hostN(h))
 		got := latest[hostN(h)]
-		if got == nil || got.TotalSucc != state.TotalSucc || got.TotalErr != state.TotalErr || got.Overload != state.Overload {
+		if got == nil || got.TotalSucc != state.TotalSucc || got.TotalErr != state.TotalErr || got.Overload != state.Ejected {
 			s.t.Errorf("service %v, host %v: reported is %v, the agent holds %+v", key, hostN(h), got, state)
 		}
 	}
@@ -183,12 +172,12 @@ func TestFrozenReporterIsBounded(t *testing.T) {
 	const services, hosts = 2000, 50
 	s.dns.setMute(true)
 	for i := range services {
-		s.routes.restore(volumeKey(i), hostsN(hosts), 0, 0)
+		s.engine.Restore(volumeKey(i), hostsN(hosts), 0, 0)
 	}
 	most := 0
 	eventually(t, "the output is full", func() bool {
 		for i := range services {
-			s.routes.report(volumeKey(i), hostN(1), true, s.cfg.Clock())
+			s.observe(volumeKey(i), hostN(1), true, s.cfg.Clock())
 		}
 		conn := s.reports.client.Conn()
 		if conn == nil {
@@ -200,9 +189,9 @@ func TestFrozenReporterIsBounded(t *testing.T) {
 	sent := s.reports.sent.Load()
 	for range 20 {
 		for i := range services {
-			s.routes.report(volumeKey(i), hostN(1), true, s.cfg.Clock())
+			s.observe(volumeKey(i), hostN(1), true, s.cfg.Clock())
 		}
-		if kept := s.routes.kept(); kept > services {
+		if kept := s.engine.WaitingAll(); kept > services {
 			t.Fatalf("%d things are kept for %d services", kept, services)
 		}
 		if conn := s.reports.client.Conn(); conn != nil {
@@ -231,8 +220,8 @@ func TestStopReportsAllThatWaits(t *testing.T) {
 	eventually(t, "the agent is connected", func() bool { return a.reports.link.connected.Load() })
 	for i := range services {
 		key := route.Key{Modid: int32(i), Cmdid: 9}
-		a.routes.restore(key, hostsN(10), 0, 0)
-		a.routes.report(key, hostN(0), true, 0)
+		a.engine.Restore(key, hostsN(10), 0, 0)
+		a.observe(key, hostN(0), true, 0)
 	}
 	stop()
 	eventually(t, "all have arrived", func() bool { return len(reporter.reports()) == services })

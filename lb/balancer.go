@@ -1,147 +1,112 @@
 package lb
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"lars.internal/route"
 )
 
-// Verdict is the outcome of a Pick.
-type Verdict uint8
-
-const (
-	Picked     Verdict = iota // the host is the one to call
-	Overloaded                // every host is ejected, and no probe is due
-	NoHosts                   // the balancer has no host at all
-)
-
-// String returns the verdict as people read it.
-func (v Verdict) String() string {
-	switch v {
-	case Picked:
-		return "picked"
-	case Overloaded:
-		return "overloaded"
-	case NoHosts:
-		return "no hosts"
-	}
-	return fmt.Sprintf("verdict %d", uint8(v))
-}
-
-// Change is what a Report did to the state of its host.
-type Change uint8
-
-const (
-	None       Change = iota // the host is where it was
-	Ejected                  // the host left the rotation
-	Reinstated               // the host came back into the rotation
-	Unknown                  // the balancer does not have the host: nothing was counted
-)
-
-// String returns the change as people read it.
-func (c Change) String() string {
-	switch c {
-	case None:
-		return "none"
-	case Ejected:
-		return "ejected"
-	case Reinstated:
-		return "reinstated"
-	case Unknown:
-		return "unknown"
-	}
-	return fmt.Sprintf("change %d", uint8(c))
-}
-
-// Balancer chooses among the hosts of one service. Not safe for concurrent
-// use. Every now is monotonic time since the same arbitrary moment.
+// Balancer chooses among the hosts of one service. A host is identified by its
+// address alone. Not safe for concurrent use. Every now is monotonic time since
+// the same arbitrary moment. A policy ignores what it has no use for.
 type Balancer interface {
-	// Pick returns the host of the next call. The host is meaningful only if
-	// the verdict is Picked.
-	Pick(now time.Duration) (route.Host, Verdict)
+	// Update makes endpoints, of which the first of each host counts, the hosts
+	// of the service. The ones that stay keep their state. The slice is not
+	// kept.
+	Update(endpoints []route.Endpoint, now time.Duration)
 
-	// Report takes the result of one call. The result of a host that the
-	// balancer does not have is Unknown: it may have left while the call ran.
-	Report(host route.Host, ok bool, now time.Duration) Change
+	// Pick returns the host of the next call, and a ticket for its Outcome. It
+	// returns another host than avoid if it can; the zero Host avoids nothing.
+	// Host and ticket are meaningful only if the verdict is Picked.
+	Pick(now time.Duration, avoid route.Host) (route.Host, Ticket, Verdict)
 
-	// Update makes hosts, in which duplicates are ignored, the hosts of the
-	// service. The ones that stay keep their state; the new ones join the end
-	// of the idle queue in the order given. The slice is not kept.
-	Update(hosts []route.Host, now time.Duration)
+	// Observe takes the outcome of calls. The host may have left while they
+	// ran; then the effect has not Counted.
+	Observe(host route.Host, o Outcome, now time.Duration) Effect
 
-	// Collect appends one Result for every host, and one for each host that
-	// left since the last Collect with calls that nobody collected, then
-	// counts all of it as reported. A host appears once.
-	Collect(dst []Result) []Result
+	// Tick does what is due by time alone and returns when it has to be called
+	// again; Never if there is no such time.
+	Tick(now time.Duration) (next time.Duration)
 
-	// Dropped returns how many results of hosts that left were lost because too
-	// many left between two calls of Collect.
-	Dropped() uint64
+	// Probes appends the hosts that are to be connected to now. Each is
+	// appended once and answered by Probed.
+	Probes(dst []route.Host) []route.Host
 
-	// Explain appends the state of every host in the order of its queue, the
-	// idle queue first. It changes nothing.
+	// Probed takes the answer to a probe.
+	Probed(host route.Host, answer Answer, now time.Duration)
+
+	// Events appends what happened to hosts since the last call, the oldest
+	// first. A bounded number is kept.
+	Events(dst []Event) []Event
+
+	// Shares appends each host with the share of the calls that it gets at the
+	// moment, for those who pick elsewhere. The shares add up to at most 1; the
+	// rest is refused.
+	Shares(dst []Share) []Share
+
+	// Explain appends the state of every host, those in rotation first, each in
+	// the order of its queue. It changes nothing.
 	Explain(dst []HostState) []HostState
 }
 
-// Result is what the report service is told of one host.
-type Result struct {
-	Host route.Host
+// Never is the next time of a Tick that is not needed.
+const Never = time.Duration(1<<63 - 1)
 
-	// Calls of the window that is open, and of all windows that were closed
-	// since the last Collect. A number that does not fit stays at the maximum.
-	Succ, Err uint32
+// Ticket identifies a pick. 0 is none.
+type Ticket uint64
 
-	// Calls since the host was added. They never go back while it stays.
-	TotalSucc, TotalErr uint64
-
-	Overload bool // the host is, or was when it left, ejected
+// Outcome is how calls to one host ended.
+type Outcome struct {
+	OK, Failed uint32        // calls, one of them 1 where each call is told by itself
+	Kind       Kind          // how the failed ones failed
+	Latency    time.Duration // of a single call; 0: not known
+	Ticket     Ticket        // of a single call; 0: not known
 }
 
-// HostState is all that a balancer knows of one host, for people.
+// Effect is what an Observe did, as bits.
+type Effect uint8
+
+const (
+	// Counted: the balancer has the host.
+	Counted Effect = 1 << iota
+
+	// WindowClosed: the window in which the host's calls are counted for the
+	// report service ended with this outcome.
+	WindowClosed
+
+	// Changed: Events has something new.
+	Changed
+)
+
+// Share is the part of all calls that a host gets, 0 to 1.
+type Share struct {
+	Host  route.Host
+	Share float64
+}
+
+// HostState is what a balancer knows of one host, for people.
 type HostState struct {
-	Host     route.Host
-	Overload bool          // ejected
-	Since    time.Duration // when it was added, ejected or reinstated last
-	Window   time.Duration // start of the counts below; equals Since while ejected
+	Host    route.Host
+	Ejected bool          // not in rotation
+	Since   time.Duration // when it was added, ejected or reinstated last
 
-	VirtualSucc, VirtualErr uint32 // judge the host; start from the configuration
-	Succ, Err               uint32 // calls of this window
-	ContinSucc, ContinErr   uint32 // results of the same kind in a row
+	Ejections, Reinstatements uint32 // since it was added
 
-	TotalSucc, TotalErr uint64 // calls since the host was added
-	Ejected, Reinstated uint32 // times since the host was added
+	Facts []Fact // the policy's own
 }
 
-// policies lists the balancers that New makes.
-var policies = []struct {
-	name string
-	make func(Config) Balancer
-}{
-	{"classic", func(cfg Config) Balancer { return NewClassic(cfg) }},
+// Fact is one thing that only its policy knows of a host.
+type Fact struct {
+	Name  string
+	Value float64
 }
 
-// Policies returns the names that New knows.
-func Policies() []string {
-	names := make([]string, 0, len(policies))
-	for _, p := range policies {
-		names = append(names, p.name)
+// Fact returns the value of the fact of that name, 0 if there is none.
+func (s *HostState) Fact(name string) float64 {
+	for _, f := range s.Facts {
+		if f.Name == name {
+			return f.Value
+		}
 	}
-	return names
-}
-
-// New returns a balancer of the policy, without hosts. It fails for a policy
-// that is not in Policies and for a configuration that is not valid.
-func New(policy string, cfg Config) (Balancer, error) {
-	names := Policies()
-	i := slices.Index(names, policy)
-	if i < 0 {
-		return nil, fmt.Errorf("lb: policy = %q: want one of: %s", policy, strings.Join(names, ", "))
-	}
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	return policies[i].make(cfg), nil
+	return 0
 }

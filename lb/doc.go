@@ -1,20 +1,22 @@
-// Package lb holds balancers: what chooses the host of a service that the
-// next call goes to, from the results of the calls before.
+// Package lb is the contract between the agent and its balancers: what chooses
+// the host of a service that the next call goes to, from the results of the
+// calls before.
 //
-//	b, err := lb.New("classic", lb.DefaultConfig())
-//	b.Update(hosts, now)
-//	host, verdict := b.Pick(now)      // call the host if verdict is Picked
-//	change := b.Report(host, ok, now) // Ejected: log it
-//	results = b.Collect(results[:0])  // for the report service
+//	var b lb.Balancer = classic.New(classic.DefaultConfig(), start)
+//	b.Update(endpoints, now)
+//	host, ticket, verdict := b.Pick(now, route.Host{})  // call the host if verdict is Picked
+//	effect := b.Observe(host, lb.Outcome{OK: 1, Ticket: ticket}, now)
+//	events = b.Events(events[:0])                       // if effect has Changed
 //
-// A balancer serves one service. It is a pure state machine: no I/O, no log,
-// no clock, no random numbers; now is monotonic time since any fixed moment
-// and never goes back. Pick and Report do not allocate, and their cost does
-// not depend on the number of hosts.
+// A balancer serves one service. It is a pure state machine: no I/O, no log, no
+// clock, no source of randomness of its own; now is monotonic time since any
+// fixed moment and never goes back. Pick and Observe do not allocate.
 //
 // A balancer is not safe for concurrent use: the caller holds a lock around
 // each call.
 //
 // Left out on purpose: which services exist, when a route is too old and has
-// to be fetched again, and when to send what Collect returns.
+// to be pulled again (package engine), and what is counted for the report
+// service (package ledger). The policies are packages below this one; whoever
+// constructs a balancer chooses one.
 package lb

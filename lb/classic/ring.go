@@ -1,4 +1,4 @@
-package lb
+package classic
 
 // none is the index that means no node.
 const none = int32(-1)

@@ -1,11 +1,12 @@
-package lb
+package classic
 
 import (
 	"math"
-	"slices"
 	"testing"
 	"time"
 
+	"lars.internal/lb"
+	"lars.internal/ledger"
 	"lars.internal/route"
 )
 
@@ -17,19 +18,7 @@ func hostsOf(n int) []route.Host {
 	return hosts
 }
 
-// newClassic returns a balancer of n hosts of which the last ones are ejected.
-func newClassic(n, ejected int) *Classic {
-	c := NewClassic(DefaultConfig())
-	c.Update(hostsOf(n), 0)
-	for i := n - ejected; i < n; i++ {
-		for range c.cfg.ContinErrLimit {
-			c.Report(host(i), false, 0)
-		}
-	}
-	return c
-}
-
-func report(c *Classic, h route.Host, ok bool, times int, now time.Duration) {
+func report(c *subject, h route.Host, ok bool, times int, now time.Duration) {
 	for range times {
 		c.Report(h, ok, now)
 	}
@@ -38,7 +27,7 @@ func report(c *Classic, h route.Host, ok bool, times int, now time.Duration) {
 // Defect 3: the original frees a host that left the route but keeps it in its
 // map, and frees it again at the next update.
 func TestDefect03HostsRemovedAndAddedAgain(t *testing.T) {
-	c := NewClassic(DefaultConfig())
+	c := newSubject(DefaultConfig())
 	present := make(map[route.Host]bool)
 	for round := range 2000 {
 		now := time.Duration(round) * time.Second
@@ -56,7 +45,7 @@ func TestDefect03HostsRemovedAndAddedAgain(t *testing.T) {
 		}
 		for i := range 60 {
 			h, verdict := c.Pick(now)
-			if verdict == Picked && !present[h] {
+			if verdict == lb.Picked && !present[h] {
 				t.Fatalf("round %d: picked %v, which left", round, h)
 			}
 			// A late result of a host that left, and one of the host picked.
@@ -75,7 +64,7 @@ func TestDefect03HostsRemovedAndAddedAgain(t *testing.T) {
 // a window of failures only, and eject it.
 func TestDefect26FirstFailureEjectsNobody(t *testing.T) {
 	const boot = 1000 * time.Hour // an epoch long before the host was added
-	c := NewClassic(DefaultConfig())
+	c := newSubject(DefaultConfig())
 	c.Update(hostsOf(2), boot)
 	for i := range 2 {
 		if change := c.Report(host(i), false, boot+time.Second); change != None {
@@ -100,28 +89,28 @@ func TestDefect26FirstFailureEjectsNobody(t *testing.T) {
 func TestDefect27WhatWasCountedIsReported(t *testing.T) {
 	tests := []struct {
 		name  string
-		close func(c *Classic) // makes calls until a window has been closed
+		close func(c *subject) // makes calls until a window has been closed
 		want  Result
 	}{
-		{"eject", func(c *Classic) {
+		{"eject", func(c *subject) {
 			report(c, host(0), false, 15, time.Second)
 		}, Result{Succ: 3, Err: 15, TotalSucc: 3, TotalErr: 15, Overload: true}},
-		{"reinstate", func(c *Classic) {
+		{"reinstate", func(c *subject) {
 			report(c, host(0), false, 15, time.Second)
 			report(c, host(0), true, 6, time.Second)
 		}, Result{Succ: 9, Err: 15, TotalSucc: 9, TotalErr: 15}},
-		{"new window", func(c *Classic) {
+		{"new window", func(c *subject) {
 			report(c, host(0), true, 4, 15*time.Second)
 		}, Result{Succ: 7, TotalSucc: 7}},
-		{"window that ejects", func(c *Classic) {
+		{"window that ejects", func(c *subject) {
 			report(c, host(0), false, 7, time.Second)
 			report(c, host(0), false, 1, 15*time.Second)
 		}, Result{Succ: 3, Err: 8, TotalSucc: 3, TotalErr: 8, Overload: true}},
-		{"overload timeout", func(c *Classic) {
+		{"overload timeout", func(c *subject) {
 			report(c, host(0), false, 15, time.Second)
 			report(c, host(0), false, 1, 16*time.Second)
 		}, Result{Succ: 3, Err: 16, TotalSucc: 3, TotalErr: 16}},
-		{"host leaves", func(c *Classic) {
+		{"host leaves", func(c *subject) {
 			report(c, host(0), false, 2, time.Second)
 			c.Update(nil, time.Second)
 		}, Result{Succ: 3, Err: 2, TotalSucc: 3, TotalErr: 2}},
@@ -146,19 +135,19 @@ func TestDefect27WhatWasCountedIsReported(t *testing.T) {
 
 func TestDepartedAreBounded(t *testing.T) {
 	const extra = 100
-	c := newClassic(maxDeparted, 0)
-	for i := range maxDeparted {
+	c := newClassic(ledger.MaxGone, 0)
+	for i := range ledger.MaxGone {
 		c.Report(host(i), true, 0)
 	}
-	later := hostsOf(maxDeparted + extra)[maxDeparted:]
+	later := hostsOf(ledger.MaxGone + extra)[ledger.MaxGone:]
 	c.Update(later, 0)
 	for _, h := range later {
 		c.Report(h, false, 0)
 	}
 	c.Update(nil, 0)
 	results := c.Collect(nil)
-	if len(results) != maxDeparted || c.Dropped() != extra {
-		t.Fatalf("%d results, %d dropped; want %d and %d", len(results), c.Dropped(), maxDeparted, extra)
+	if len(results) != ledger.MaxGone || c.ledger.Lost() != extra {
+		t.Fatalf("%d results, %d dropped; want %d and %d", len(results), c.ledger.Lost(), ledger.MaxGone, extra)
 	}
 	failed := 0
 	for _, r := range results {
@@ -189,14 +178,9 @@ func TestCollectAppends(t *testing.T) {
 func TestCountsSaturate(t *testing.T) {
 	c := newClassic(1, 0)
 	n := &c.nodes[0]
-	n.rsucc, n.carrySucc = math.MaxUint32, 7
-	n.vsucc, n.continSucc = math.MaxUint32, math.MaxUint32
+	n.rsucc, n.vsucc, n.continSucc = math.MaxUint32, math.MaxUint32, math.MaxUint32
 	c.Report(host(0), true, 0)
-	got := c.Collect(nil)[0]
-	if got.Succ != math.MaxUint32 || got.TotalSucc != 1 {
-		t.Errorf("Succ, TotalSucc = %d, %d", got.Succ, got.TotalSucc)
-	}
-	if s := c.Explain(nil)[0]; s.VirtualSucc != math.MaxUint32 || s.ContinSucc != math.MaxUint32 {
+	if s := c.Explain(nil)[0]; s.VirtualSucc != math.MaxUint32 || s.Succ != math.MaxUint32 || s.ContinSucc != math.MaxUint32 {
 		t.Errorf("state = %+v", s)
 	}
 }
@@ -205,7 +189,7 @@ func TestCountsSaturate(t *testing.T) {
 func TestNoVirtualCounts(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.InitSuccCnt, cfg.InitErrCnt = 0, 0
-	c := NewClassic(cfg)
+	c := newSubject(cfg)
 	c.Update(hostsOf(1), 0)
 	steps := []struct {
 		ok   bool
@@ -227,7 +211,7 @@ func TestNoVirtualCounts(t *testing.T) {
 
 func TestUpdateKeepsNothingOfTheSlice(t *testing.T) {
 	hosts := hostsOf(3)
-	c := NewClassic(DefaultConfig())
+	c := newSubject(DefaultConfig())
 	c.Update(hosts, 0)
 	hosts[0] = route.Host{}
 	if h, _ := c.Pick(0); h != host(0) {
@@ -241,8 +225,8 @@ func TestUpdateGivesMemoryBack(t *testing.T) {
 		t.Errorf("room for %d nodes, want 10,000", got)
 	}
 	c.Update(hostsOf(5), 0)
-	if cap(c.nodes) > 10 || len(c.index.slots) > 32 {
-		t.Errorf("room for %d nodes and %d index slots is kept for 5 hosts", cap(c.nodes), len(c.index.slots))
+	if cap(c.nodes) > 10 || !c.index.Fits(5) || c.index.Fits(17) {
+		t.Errorf("room for %d nodes is kept for 5 hosts, in the index for more than 16", cap(c.nodes))
 	}
 	checkInvariants(t, c)
 }
@@ -256,7 +240,7 @@ func errorShare(n int) float64 {
 	for i := range calls {
 		now := time.Duration(i) * time.Millisecond
 		h, verdict := c.Pick(now)
-		if verdict != Picked || h == dead {
+		if verdict != lb.Picked || h == dead {
 			failed++
 		}
 		c.Report(h, h != dead, now)
@@ -289,9 +273,8 @@ func TestDesignFlaw(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	for _, n := range []int{1, 5, 50, 500} {
 		c := newClassic(n, n/2)
-		hosts := hostsOf(n)
+		endpoints := route.AppendEndpoints(nil, hostsOf(n))
 		results := make([]Result, 0, n)
-		states := make([]HostState, 0, n)
 		var now time.Duration
 		i := 0
 		// Long enough that hosts are ejected, come back and begin windows.
@@ -306,66 +289,11 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%d hosts: Pick and Report allocate %v times", n, allocs)
 		}
 		allocs = testing.AllocsPerRun(100, func() {
-			c.Update(hosts, now)
+			c.Balancer.Update(endpoints, now)
 			results = c.Collect(results[:0])
-			states = c.Explain(states[:0])
 		})
 		if allocs != 0 {
-			t.Errorf("%d hosts: an Update that changes nothing, Collect and Explain allocate %v times", n, allocs)
+			t.Errorf("%d hosts: an Update that changes nothing and Collect allocate %v times", n, allocs)
 		}
-	}
-}
-
-func TestNew(t *testing.T) {
-	for _, policy := range Policies() {
-		b, err := New(policy, DefaultConfig())
-		if err != nil {
-			t.Errorf("New(%q): %v", policy, err)
-			continue
-		}
-		if _, verdict := b.Pick(0); verdict != NoHosts {
-			t.Errorf("%s without hosts: %v", policy, verdict)
-		}
-		b.Update(hostsOf(1), 0)
-		if h, verdict := b.Pick(0); verdict != Picked || h != host(0) {
-			t.Errorf("%s with one host: %v, %v", policy, h, verdict)
-		}
-	}
-	if !slices.Contains(Policies(), "classic") {
-		t.Errorf("Policies() = %v, want classic among them", Policies())
-	}
-}
-
-func TestNewRefuses(t *testing.T) {
-	bad := DefaultConfig()
-	bad.ProbeNum = 0
-	tests := []struct {
-		name, policy string
-		cfg          Config
-		want         string
-	}{
-		{"policy", "best", DefaultConfig(), `lb: policy = "best": want one of: classic`},
-		{"config", "classic", bad, "lb: probe_num = 0: want an integer from 1 to 1000000"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if b, err := New(tt.policy, tt.cfg); b != nil || err == nil || err.Error() != tt.want {
-				t.Errorf("New = %v, %v; want %s", b, err, tt.want)
-			}
-		})
-	}
-}
-
-func TestStrings(t *testing.T) {
-	got := []string{
-		Picked.String(), Overloaded.String(), NoHosts.String(), Verdict(9).String(),
-		None.String(), Ejected.String(), Reinstated.String(), Unknown.String(), Change(9).String(),
-	}
-	want := []string{
-		"picked", "overloaded", "no hosts", "verdict 9",
-		"none", "ejected", "reinstated", "unknown", "change 9",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -1,4 +1,4 @@
-package lb
+package classic
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ const (
 	maxTimeout = 24 * time.Hour
 )
 
-// Config says when a balancer ejects a host and when it takes one back. The
+// Config says when the balancer ejects a host and when it takes one back. The
 // zero value is not valid: start from DefaultConfig. The name in brackets is
 // the key in section loadbalance of the configuration file.
 type Config struct {
@@ -111,7 +111,7 @@ func (c Config) Validate() error {
 
 func checkCount(key string, v, low int) error {
 	if v < low || v > maxCount {
-		return fmt.Errorf("lb: %s = %d: want an integer from %d to %d", key, v, low, maxCount)
+		return fmt.Errorf("classic: %s = %d: want an integer from %d to %d", key, v, low, maxCount)
 	}
 	return nil
 }
@@ -121,12 +121,12 @@ func checkRate(key string, v float64) error {
 	if v >= 0 && v <= 1 {
 		return nil
 	}
-	return fmt.Errorf("lb: %s = %v: want a share from 0 to 1", key, v)
+	return fmt.Errorf("classic: %s = %v: want a share from 0 to 1", key, v)
 }
 
 func checkTimeout(key string, v time.Duration) error {
 	if v <= 0 || v > maxTimeout {
-		return fmt.Errorf("lb: %s = %v: want a time above 0s, at most %v", key, v, maxTimeout)
+		return fmt.Errorf("classic: %s = %v: want a time above 0s, at most %v", key, v, maxTimeout)
 	}
 	return nil
 }

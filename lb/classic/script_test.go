@@ -1,4 +1,4 @@
-package lb
+package classic
 
 import (
 	"flag"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"lars.internal/lb"
 	"lars.internal/route"
 )
 
@@ -24,7 +25,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata pr
 //	config KEY=VALUE...    a new balancer; keys that are absent have the default
 //	hosts A B C            Update
 //	at 15.5                the time from here on
-//	pick [N]               the hosts picked, '-' for Overloaded, '0' for NoHosts
+//	pick [N]               the hosts picked, '-' for lb.Overloaded, '0' for lb.NoHosts
 //	ok A [N], fail A [N]   Report, N times; prints changes with the report's number
 //	collect                succ/err, then total succ/err, '!' if overloaded
 //	explain                the queues with the counts of each host
@@ -43,7 +44,7 @@ func runScript(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := script{t: t, balancer: NewClassic(DefaultConfig())}
+	s := script{t: t, balancer: newSubject(DefaultConfig())}
 	var out strings.Builder
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "  ") {
@@ -70,14 +71,14 @@ func runScript(t *testing.T, file string) {
 
 type script struct {
 	t        *testing.T
-	balancer *Classic
+	balancer *subject
 	now      time.Duration
 }
 
 func (s *script) run(command string, args []string) []string {
 	switch command {
 	case "config":
-		s.balancer = NewClassic(s.config(args))
+		s.balancer = newSubject(s.config(args))
 		s.now = 0
 	case "hosts":
 		hosts := make([]route.Host, 0, len(args))
@@ -143,11 +144,11 @@ func (s *script) pick(times int) string {
 	var picked []string
 	for range times {
 		switch h, verdict := s.balancer.Pick(s.now); verdict {
-		case Picked:
+		case lb.Picked:
 			picked = append(picked, letter(h))
-		case Overloaded:
+		case lb.Overloaded:
 			picked = append(picked, "-")
-		case NoHosts:
+		case lb.NoHosts:
 			picked = append(picked, "0")
 		}
 	}

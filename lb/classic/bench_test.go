@@ -1,14 +1,16 @@
-package lb
+package classic
 
 import (
 	"fmt"
 	"sync"
 	"testing"
+
+	"lars.internal/route"
 )
 
 // forEachShape runs f for services small and large, with none, one and half
 // of their hosts ejected.
-func forEachShape(b *testing.B, f func(b *testing.B, c *Classic)) {
+func forEachShape(b *testing.B, f func(b *testing.B, c *subject)) {
 	for _, n := range []int{1, 5, 50, 500} {
 		done := map[int]bool{}
 		for _, ejected := range []int{0, 1, n / 2} {
@@ -26,7 +28,7 @@ func forEachShape(b *testing.B, f func(b *testing.B, c *Classic)) {
 }
 
 func BenchmarkPick(b *testing.B) {
-	forEachShape(b, func(b *testing.B, c *Classic) {
+	forEachShape(b, func(b *testing.B, c *subject) {
 		for b.Loop() {
 			c.Pick(0)
 		}
@@ -36,7 +38,7 @@ func BenchmarkPick(b *testing.B) {
 // BenchmarkReport keeps every host in its state: those in rotation succeed,
 // the ejected ones fail.
 func BenchmarkReport(b *testing.B) {
-	forEachShape(b, func(b *testing.B, c *Classic) {
+	forEachShape(b, func(b *testing.B, c *subject) {
 		states := c.Explain(nil)
 		i := 0
 		for b.Loop() {
@@ -51,7 +53,7 @@ func BenchmarkReport(b *testing.B) {
 
 // BenchmarkDecision is a pick as an agent makes it: lock, pick, unlock.
 func BenchmarkDecision(b *testing.B) {
-	forEachShape(b, func(b *testing.B, c *Classic) {
+	forEachShape(b, func(b *testing.B, c *subject) {
 		var mu sync.Mutex
 		for b.Loop() {
 			mu.Lock()
@@ -62,16 +64,16 @@ func BenchmarkDecision(b *testing.B) {
 }
 
 func BenchmarkUpdate(b *testing.B) {
-	forEachShape(b, func(b *testing.B, c *Classic) {
-		hosts := hostsOf(len(c.nodes))
+	forEachShape(b, func(b *testing.B, c *subject) {
+		endpoints := route.AppendEndpoints(nil, hostsOf(len(c.nodes)))
 		for b.Loop() {
-			c.Update(hosts, 0)
+			c.Balancer.Update(endpoints, 0)
 		}
 	})
 }
 
 func BenchmarkCollect(b *testing.B) {
-	forEachShape(b, func(b *testing.B, c *Classic) {
+	forEachShape(b, func(b *testing.B, c *subject) {
 		var results []Result
 		for b.Loop() {
 			results = c.Collect(results[:0])

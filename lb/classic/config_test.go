@@ -1,4 +1,4 @@
-package lb
+package classic
 
 import (
 	"math"
@@ -37,7 +37,7 @@ func TestValidate(t *testing.T) {
 		switch {
 		case tt.key == "" && err != nil:
 			t.Errorf("%+v: %v", cfg, err)
-		case tt.key != "" && (err == nil || !strings.HasPrefix(err.Error(), "lb: "+tt.key+" = ")):
+		case tt.key != "" && (err == nil || !strings.HasPrefix(err.Error(), "classic: "+tt.key+" = ")):
 			t.Errorf("%+v: error %v does not name %s", cfg, err, tt.key)
 		}
 	}

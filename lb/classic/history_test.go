@@ -1,4 +1,4 @@
-package lb
+package classic
 
 import (
 	"slices"
@@ -8,12 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"lars.internal/lb"
 	"lars.internal/route"
 )
 
 // history drives a Classic and the model through the same calls.
 type history struct {
-	classic *Classic
+	classic *subject
 	model   *model
 	now     time.Duration
 	last    route.Host // the host picked last
@@ -56,7 +57,7 @@ func (h *history) pick(t *rapid.T) {
 	if got != want || verdict != wantVerdict {
 		t.Fatalf("Pick = %v, %v; the model says %v, %v", got, verdict, want, wantVerdict)
 	}
-	if verdict == Picked {
+	if verdict == lb.Picked {
 		h.last = got
 	}
 }
@@ -126,36 +127,31 @@ func (h *history) checkTotals(t *rapid.T, states []HostState) {
 
 // checkInvariants sees that every node is in one ring, the ring of its state,
 // linked both ways, and found by the index; and that nothing else is.
-func checkInvariants(t rapid.TB, c *Classic) {
+func checkInvariants(t rapid.TB, c *subject) {
 	t.Helper()
 	seen := make(map[route.Host]int)
 	for _, r := range []ring{c.idle, c.overload} {
 		for i := r.head; i != none; {
-			n := &c.nodes[i]
-			seen[n.host]++
-			if seen[n.host] > 1 || n.overload != (r == c.overload) || n.keep {
-				t.Fatalf("node %+v: twice, in the wrong ring, or marked", *n)
+			n, h := &c.nodes[i], c.hosts[i]
+			seen[h]++
+			if seen[h] > 1 || n.overload != (r == c.overload) || n.keep {
+				t.Fatalf("node %+v of %v: twice, in the wrong ring, or marked", *n, h)
 			}
 			if c.nodes[n.next].prev != i || c.nodes[n.prev].next != i {
-				t.Fatalf("node %+v: its neighbours do not lead back", *n)
+				t.Fatalf("node %+v of %v: its neighbours do not lead back", *n, h)
 			}
 			if i = n.next; i == r.head {
 				break
 			}
 		}
 	}
-	for i, n := range c.nodes {
-		if seen[n.host] != 1 || c.index.find(c.nodes, n.host) != int32(i) {
-			t.Fatalf("node %d, %v: in %d rings, index says %d", i, n.host, seen[n.host], c.index.find(c.nodes, n.host))
+	for i, h := range c.hosts {
+		if seen[h] != 1 || c.index.Find(c.hosts, h) != i {
+			t.Fatalf("node %d, %v: in %d rings, index says %d", i, h, seen[h], c.index.Find(c.hosts, h))
 		}
 	}
-	for _, r := range c.departed {
-		if c.index.find(c.nodes, r.Host) != none {
-			t.Fatalf("%v is departed and present", r.Host)
-		}
-	}
-	if len(seen) != len(c.nodes) || len(c.departed) > maxDeparted {
-		t.Fatalf("%d hosts in rings, %d nodes, %d departed", len(seen), len(c.nodes), len(c.departed))
+	if len(seen) != len(c.nodes) || len(c.hosts) != len(c.nodes) {
+		t.Fatalf("%d hosts in rings, %d nodes, %d hosts", len(seen), len(c.nodes), len(c.hosts))
 	}
 }
 
@@ -165,7 +161,7 @@ func TestClassicEqualsModel(t *testing.T) {
 		if err := cfg.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		h := &history{classic: NewClassic(cfg), model: &model{cfg: cfg}}
+		h := &history{classic: newSubject(cfg), model: &model{cfg: cfg}}
 		h.update(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"pick":    h.pick,

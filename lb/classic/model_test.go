@@ -1,9 +1,10 @@
-package lb
+package classic
 
 import (
 	"slices"
 	"time"
 
+	"lars.internal/lb"
 	"lars.internal/route"
 )
 
@@ -26,26 +27,26 @@ type modelHost struct {
 	idleTS, overloadTS, since                             time.Duration
 }
 
-func (m *model) Pick(time.Duration) (route.Host, Verdict) {
+func (m *model) Pick(time.Duration) (route.Host, lb.Verdict) {
 	switch {
 	case len(m.idle) == 0 && len(m.overload) == 0:
-		return route.Host{}, NoHosts
+		return route.Host{}, lb.NoHosts
 	case len(m.idle) == 0: // 1
 		if m.accessCnt >= m.cfg.ProbeNum {
 			m.accessCnt = 0
-			return take(&m.overload), Picked
+			return take(&m.overload), lb.Picked
 		}
 		m.accessCnt++
-		return route.Host{}, Overloaded
+		return route.Host{}, lb.Overloaded
 	case len(m.overload) == 0: // 2
-		return take(&m.idle), Picked
+		return take(&m.idle), lb.Picked
 	default: // 3
 		if m.accessCnt >= m.cfg.ProbeNum {
 			m.accessCnt = 0
-			return take(&m.overload), Picked
+			return take(&m.overload), lb.Picked
 		}
 		m.accessCnt++
-		return take(&m.idle), Picked
+		return take(&m.idle), lb.Picked
 	}
 }
 

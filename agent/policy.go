@@ -1,0 +1,42 @@
+package agent
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"lars.internal/engine"
+	"lars.internal/lb"
+	"lars.internal/lb/classic"
+	"lars.internal/route"
+)
+
+// policies are the names of the balancers that an agent constructs.
+var policies = []string{"classic"}
+
+// newEngine returns an engine whose balancers begin at a random host: a
+// different one for each agent and service, so that the agents of a fleet that
+// starts do not all call the same hosts first. cfg must be valid.
+func newEngine(cfg *Config) *engine.Engine {
+	seed, balance := rand.Uint64(), cfg.Balance
+	return engine.New(engine.Config{
+		UpdateTimeout: cfg.UpdateTimeout,
+		MaxServices:   cfg.MaxServices,
+		NewBalancer: func(key route.Key) lb.Balancer {
+			return classic.New(balance, rand.New(rand.NewPCG(seed, key.Hash())).Uint64())
+		},
+	})
+}
+
+// validateBalance returns an error for a policy that does not exist or whose
+// configuration makes no sense.
+func (c *Config) validateBalance() error {
+	if !slices.Contains(policies, c.Policy) {
+		return fmt.Errorf("agent: policy %q: want one of: %s", c.Policy, strings.Join(policies, ", "))
+	}
+	if err := c.Balance.Validate(); err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
+}

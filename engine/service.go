@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"time"
+
+	"lars.internal/lb"
+	"lars.internal/ledger"
+	"lars.internal/route"
+)
+
+// State is where the route of a service is between the machine and a dns
+// service.
+type State uint8
+
+const (
+	StateNew     State = iota // no pull is under way
+	StatePulling              // a pull was asked for and not answered yet
+)
+
+// String returns the state as the original calls it.
+func (s State) String() string {
+	if s == StatePulling {
+		return "PULLING"
+	}
+	return "NEW"
+}
+
+const (
+	// pullPause is the least time between two pulls of a service on behalf of
+	// requests. A program that registers asks three times within 100 ms, so
+	// the last of these finds what came up since the first.
+	pullPause = 100 * time.Millisecond
+
+	// maxEmpty is how often pullPause doubles for a service that stays without
+	// hosts, up to 1.6 s: it is subscribed, so its first host is pushed.
+	maxEmpty = 4
+)
+
+// LongAgo is before everything that an engine lives to see.
+const LongAgo = ledger.Never
+
+// service is what is known of one service. Guarded by the lock of its shard.
+//
+// A service without hosts stays until it is the one asked for the longest ago:
+// that bounds how often a program that asks for nothing in particular causes
+// pulls.
+type service struct {
+	key        route.Key
+	prev, next *service // in the list of its shard
+
+	state     State
+	truncated bool  // the dns service had more hosts than it could send
+	empty     uint8 // answers without hosts in a row, at most maxEmpty
+
+	balancer lb.Balancer     // nil exactly while there are no hosts
+	account  *ledger.Account // likewise
+	hosts    []route.Host    // without duplicates; replaced, never changed, so it may be read without the lock
+
+	updated time.Duration // when the hosts were last confirmed
+	pulled  time.Duration // when a pull was last asked for
+	asked   time.Duration // when a program last asked for it
+}
+
+// newService returns a service without hosts that was not pulled yet.
+func newService(key route.Key, asked time.Duration) *service {
+	return &service{key: key, asked: asked, updated: LongAgo, pulled: LongAgo}
+}
+
+// pull turns the service to PULLING if a request of now has to pull its route,
+// and reports whether it did. A pull that is not answered within timeout was
+// lost.
+func (s *service) pull(now, timeout time.Duration) bool {
+	due := false
+	switch {
+	case s.state == StatePulling:
+		due = now-s.pulled > timeout
+	case s.balancer == nil:
+		due = now-s.pulled >= pullPause<<s.empty
+	default:
+		due = now-s.updated > timeout && now-s.pulled >= pullPause
+	}
+	if due {
+		s.startPull(now)
+	}
+	return due
+}
+
+func (s *service) startPull(now time.Duration) { s.state, s.pulled = StatePulling, now }

@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"lars.internal/lb"
+	"lars.internal/ledger"
+	"lars.internal/route"
+)
+
+// maxEvents is how many events a shard keeps until somebody takes them.
+const maxEvents = 256
+
+// Counters are totals since the start.
+type Counters struct {
+	Picks, Overloaded, NoHosts uint64 // by verdict
+	Interests                  uint64 // questions for all hosts of a service
+	Reports                    uint64 // outcomes of calls
+	ReportsUnknown             uint64 // of these, for a host that is not in the route
+	Ejected, Reinstated        uint64 // hosts
+	Evicted                    uint64 // services forgotten for want of room
+	LostResults                uint64 // results of hosts and services that are gone that found no room
+	LostEvents                 uint64 // events that nobody took in time
+}
+
+func (c *Counters) add(o *Counters) {
+	c.Picks += o.Picks
+	c.Overloaded += o.Overloaded
+	c.NoHosts += o.NoHosts
+	c.Interests += o.Interests
+	c.Reports += o.Reports
+	c.ReportsUnknown += o.ReportsUnknown
+	c.Ejected += o.Ejected
+	c.Reinstated += o.Reinstated
+	c.Evicted += o.Evicted
+	c.LostResults += o.LostResults
+	c.LostEvents += o.LostEvents
+}
+
+// Event is something that happened to a host of a service.
+type Event struct {
+	Key route.Key
+	lb.Event
+	TotalSucc, TotalErr uint64 // calls since the host was added
+}
+
+// shard is a part of the services. It is at least two cache lines longer than
+// what a request touches, so that two processors do not share one.
+type shard struct {
+	mu       sync.Mutex // guards everything below
+	services map[route.Key]*service
+	asked    list // all of services, the one asked for last at the end
+	ledger   ledger.Ledger
+	counters Counters
+	events   []Event    // not taken yet, at most maxEvents
+	scratch  []lb.Event // of observe
+
+	_ [128]byte
+}
+
+// add puts a service that is not there yet after all others.
+func (sh *shard) add(s *service) {
+	sh.services[s.key] = s
+	sh.asked.push(s)
+}
+
+// touch notes that a program asks for the service.
+func (sh *shard) touch(s *service, now time.Duration) {
+	s.asked = now
+	if sh.asked.last != s {
+		sh.asked.remove(s)
+		sh.asked.push(s)
+	}
+}
+
+// remove forgets the service, but not what is to be reported of it.
+func (sh *shard) remove(s *service) {
+	sh.closeAccount(s)
+	sh.asked.remove(s)
+	delete(sh.services, s.key)
+}
+
+// empty takes the hosts of the service away, but not what is to be reported of
+// them.
+func (sh *shard) empty(s *service) {
+	sh.closeAccount(s)
+	s.balancer, s.account, s.hosts = nil, nil, nil
+}
+
+func (sh *shard) closeAccount(s *service) {
+	if s.account != nil {
+		sh.ledger.Close(s.account)
+	}
+}
+
+// observe takes the outcome of calls to a host of a service that has hosts.
+func (sh *shard) observe(s *service, host route.Host, o lb.Outcome, now time.Duration) lb.Effect {
+	effect := s.balancer.Observe(host, o, now)
+	if effect&lb.Counted == 0 {
+		return effect
+	}
+	sh.ledger.Count(s.account, host, o, effect)
+	if effect&lb.Changed != 0 {
+		sh.takeEvents(s)
+	}
+	return effect
+}
+
+// takeEvents moves the events of a balancer to those of the shard.
+func (sh *shard) takeEvents(s *service) {
+	sh.scratch = s.balancer.Events(sh.scratch[:0])
+	for _, e := range sh.scratch {
+		switch e.Kind {
+		case lb.Ejected:
+			sh.counters.Ejected++
+			s.account.SetOverload(e.Host, true)
+		case lb.Reinstated, lb.OnTrial:
+			sh.counters.Reinstated++
+			s.account.SetOverload(e.Host, false)
+		}
+		if len(sh.events) == maxEvents {
+			sh.counters.LostEvents++
+			continue
+		}
+		ev := Event{Key: s.key, Event: e}
+		ev.TotalSucc, ev.TotalErr = s.account.Totals(e.Host)
+		sh.events = append(sh.events, ev)
+	}
+}

@@ -1,0 +1,76 @@
+package classic
+
+import (
+	"lars.internal/lb"
+)
+
+// Shares appends each host with its share of the picks: one of ProbeNum + 1
+// goes to the ejected hosts, in turn, the others to those in rotation.
+func (c *Balancer) Shares(dst []lb.Share) []lb.Share {
+	ejected := 0
+	for i := range c.nodes {
+		if c.nodes[i].overload {
+			ejected++
+		}
+	}
+	probes := 0.0
+	if ejected > 0 {
+		probes = 1 / float64(c.cfg.ProbeNum+1)
+	}
+	c.walk(func(i int32, n *node) {
+		s := lb.Share{Host: c.hosts[i], Share: (1 - probes) / float64(len(c.nodes)-ejected)}
+		if n.overload {
+			s.Share = probes / float64(ejected)
+		}
+		dst = append(dst, s)
+	})
+	return dst
+}
+
+// Explain appends the state of every host in the order of its queue, the idle
+// queue first. The facts are the counts by which a host is judged: window is
+// the time, in seconds, at which they were opened.
+func (c *Balancer) Explain(dst []lb.HostState) []lb.HostState {
+	facts := make([]lb.Fact, 0, len(c.nodes)*factsPerHost)
+	c.walk(func(i int32, n *node) {
+		from := len(facts)
+		facts = n.appendFacts(facts)
+		dst = append(dst, lb.HostState{
+			Host:           c.hosts[i],
+			Ejected:        n.overload,
+			Since:          n.since,
+			Ejections:      n.ejected,
+			Reinstatements: n.reinstated,
+			Facts:          facts[from:len(facts):len(facts)],
+		})
+	})
+	return dst
+}
+
+const factsPerHost = 7
+
+func (n *node) appendFacts(dst []lb.Fact) []lb.Fact {
+	return append(dst,
+		lb.Fact{Name: "window", Value: n.window.Seconds()},
+		lb.Fact{Name: "succ", Value: float64(n.rsucc)},
+		lb.Fact{Name: "err", Value: float64(n.rerr)},
+		lb.Fact{Name: "virtual_succ", Value: float64(n.vsucc)},
+		lb.Fact{Name: "virtual_err", Value: float64(n.verr)},
+		lb.Fact{Name: "contin_succ", Value: float64(n.continSucc)},
+		lb.Fact{Name: "contin_err", Value: float64(n.continErr)})
+}
+
+// walk calls f for each node in the order of its queue, the idle queue first.
+func (c *Balancer) walk(f func(i int32, n *node)) {
+	for _, r := range []ring{c.idle, c.overload} {
+		if r.head == none {
+			continue
+		}
+		for i := r.head; ; {
+			f(i, &c.nodes[i])
+			if i = c.nodes[i].next; i == r.head {
+				break
+			}
+		}
+	}
+}

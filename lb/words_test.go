@@ -1,0 +1,42 @@
+package lb
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestStrings(t *testing.T) {
+	got := []string{
+		Picked.String(), Overloaded.String(), NoHosts.String(), Verdict(9).String(),
+		KindUnknown.String(), KindIgnored.String(), Kind(9).String(),
+		ProbeOK.String(), ProbeSilent.String(), Answer(9).String(),
+		Ejected.String(), Reinstated.String(), OnTrial.String(), Panic.String(), EventKind(9).String(),
+	}
+	want := []string{
+		"picked", "overloaded", "no hosts", "verdict 9",
+		"unknown", "ignored", "kind 9",
+		"ok", "silent", "answer 9",
+		"ejected", "reinstated", "back on trial", "panic", "event 9",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWhy(t *testing.T) {
+	for want, e := range map[string]Event{
+		"failures in a row 15 >= 15":    {Reason: "failures in a row", Value: 15, Sign: ">=", Limit: 15},
+		"share of failures 0.123 > 0.1": {Reason: "share of failures", Value: 0.12345, Sign: ">", Limit: 0.1},
+	} {
+		if got := e.Why(); got != want {
+			t.Errorf("Why = %q, want %q", got, want)
+		}
+	}
+}
+
+func TestFact(t *testing.T) {
+	s := HostState{Facts: []Fact{{"a", 1}, {"b", 2}}}
+	if s.Fact("b") != 2 || s.Fact("c") != 0 {
+		t.Errorf("facts b = %v, c = %v", s.Fact("b"), s.Fact("c"))
+	}
+}
