@@ -91,7 +91,7 @@ const (
 // FitConns lowers the number of connections that a server may have if the limit on
 // descriptors is too low for it, and logs that. So the server refuses connections
 // before descriptors are used up, and its pages, its database and its files have
-// theirs. The Go runtime has raised the limit to the hard one by itself.
+// theirs. The Go runtime has raised the soft limit to the hard one, or to one below it.
 func FitConns(log *slog.Logger, c *config.ReactorConfig) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

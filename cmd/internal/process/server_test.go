@@ -233,7 +233,7 @@ func TestFinding09ConnectionsFitTheLimit(t *testing.T) {
 
 // TestFinding09LimitIsRaised: a soft limit below the hard one bounds nothing.
 func TestFinding09LimitIsRaised(t *testing.T) {
-	cmd := exec.Command("sh", "-c", fmt.Sprintf("ulimit -S -n 200 && ulimit -H -n 1134 && exec %q", os.Args[0]))
+	cmd := exec.Command("sh", "-c", fmt.Sprintf("ulimit -S -n 200 && ulimit -H -n 1135 && exec %q", os.Args[0]))
 	cmd.Env = append(os.Environ(), childMode+"=limit")
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "1000\n" {
 		t.Errorf("got %q, %v, want all 1000 connections", out, err)
