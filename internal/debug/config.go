@@ -15,6 +15,11 @@ type Config struct {
 	// loopback shows everything to everybody who can reach it.
 	Addr string
 
+	// Profiles says whether /debug/pprof/ is shown: "on", "off", or "auto" (also the
+	// empty text): only on loopback. A profile costs CPU and shows the inside of the
+	// process to those who can reach the pages.
+	Profiles string
+
 	// Explicit says that an operator chose Addr. A port in use is an error then;
 	// else it costs a warning and the server does without. Bind sets it by
 	// itself.
@@ -40,17 +45,20 @@ type Config struct {
 // Set is the part of a *config.Set that Bind needs.
 type Set interface {
 	String(p *string, section, name, def, doc string)
+	Choice(p *string, section, name, def string, choices []string, doc string)
 	Name() string
 	BuildVersion() string
 	IsSet(section, name string) bool
 }
 
-// Bind declares the key [debug] addr with this default and returns a Config
-// whose Addr it fills. Load the set before New.
+// Bind declares the section [debug] with this default of addr and returns a Config
+// that it fills. Load the set before New.
 func Bind(set Set, defaultAddr string) *Config {
 	c := &Config{Program: set.Name(), Version: set.BuildVersion()}
 	set.String(&c.Addr, "debug", "addr", defaultAddr,
 		"address of /metrics, /healthz, /readyz and /debug/pprof/; off: none")
+	set.Choice(&c.Profiles, "debug", "pprof", "auto", []string{"auto", "on", "off"},
+		"whether /debug/pprof/ is shown; auto: on loopback only")
 	c.isSet = func() bool { return set.IsSet("debug", "addr") }
 	return c
 }

@@ -9,8 +9,12 @@
 //	err := srv.Serve(ctx)
 //
 // It answers /metrics (Prometheus text), /healthz (the process is alive),
-// /readyz (200, or 503 with the reason), /debug/pprof/, the mounted pages, and
-// a list of all that at /.
+// /readyz (200, or 503 with the reason), /debug/pprof/ (on loopback, or if asked for),
+// the mounted pages, and a list of all that at /.
+//
+// It takes 64 connections. At the limit a new one takes the place of the one that
+// has waited for a request for the longest time. It holds a few descriptors in
+// reserve, so that it answers when the process has used up all others.
 //
 // A scrape that takes longer than ten seconds is answered with code 503; the next
 // one waits for the same collection and starts no second.

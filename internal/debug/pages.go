@@ -12,7 +12,7 @@ import (
 )
 
 // JSON mounts a page at path (a pattern of http.ServeMux without a method) that
-// shows what f returns. An error is shown as {"error": text} with code 500, or
+// shows the result of f. An error is shown as {"error": text} with code 500, or
 // the code that Status gave it. Mount before Serve.
 func (s *Server) JSON(path string, f func(r *http.Request) (any, error)) {
 	s.mount(path, func(w http.ResponseWriter, r *http.Request) {
@@ -71,11 +71,27 @@ func (s *Server) mountStandard() {
 	s.mount("/metrics", s.metrics().ServeHTTP)
 	s.mount("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	s.mount("/readyz", s.serveReady)
-	s.mount("/debug/pprof/", pprof.Index)
-	s.mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	s.mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	s.mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	s.mount("/debug/pprof/", s.profile(pprof.Index))
+	s.mux.HandleFunc("/debug/pprof/profile", s.profile(pprof.Profile))
+	s.mux.HandleFunc("/debug/pprof/symbol", s.profile(pprof.Symbol))
+	s.mux.HandleFunc("/debug/pprof/trace", s.profile(pprof.Trace))
 	s.mux.HandleFunc("/{$}", s.serveIndex)
+}
+
+// profiles reports whether /debug/pprof/ is shown. Call it after Listen.
+func (s *Server) profiles() bool {
+	return s.cfg.Profiles == "on" || s.cfg.Profiles != "off" && isLoopback(s.Addr())
+}
+
+// profile shows a page of pprof if it may be shown.
+func (s *Server) profile(page http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !s.profiles() {
+			http.Error(w, "no profiles here; [debug] pprof = on shows them", http.StatusForbidden)
+			return
+		}
+		page(w, r)
+	}
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {

@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// Limits of the HTTP server. Operators' tools stay far below; they bound what a
-// peer can hold that does not behave.
+// Limits of the HTTP server. Operators' tools stay far below. They bound what a peer
+// that does not behave can hold.
 const (
+	headerTimeout  = 2 * time.Second
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 150 * time.Second // a profile of two minutes fits
 	idleTimeout    = time.Minute
@@ -53,7 +54,7 @@ func (s *Server) Listen() error {
 	if s.bound || s.cfg.off() {
 		return nil
 	}
-	ln, err := net.Listen("tcp", s.cfg.Addr)
+	ln, err := net.Listen(network(s.cfg.Addr), s.cfg.Addr)
 	if errors.Is(err, syscall.EADDRINUSE) && !s.cfg.explicit() {
 		s.bound = true
 		s.log.Warn("debug: port in use, going on without; set [debug] addr to have it", "addr", s.cfg.Addr)
@@ -66,6 +67,19 @@ func (s *Server) Listen() error {
 	s.ln, s.bound = limitConns(ln, maxConns), true
 	s.logAddr()
 	return nil
+}
+
+// network returns the network of an address: that of the family if a family was
+// named, since 0.0.0.0 does not mean IPv6 too.
+func network(addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	switch ip, err := netip.ParseAddr(host); {
+	case err != nil:
+		return "tcp"
+	case ip.Is4():
+		return "tcp4"
+	}
+	return "tcp6"
 }
 
 // cause strips what package net says about the address, since the message
@@ -83,7 +97,7 @@ func (s *Server) logAddr() {
 		s.log.Info("debug: listening", "addr", s.Addr())
 		return
 	}
-	s.log.Warn("debug: listening beyond loopback without a login", "addr", s.Addr())
+	s.log.Warn("debug: listening beyond loopback without a login", "addr", s.Addr(), "pprof", s.profiles())
 }
 
 // Addr returns the address that Listen bound; the zero AddrPort if there is none.
@@ -123,9 +137,10 @@ func (s *Server) Serve(ctx context.Context) error {
 // of a minute does not hold up the end of the process.
 func (s *Server) httpServer(ctx context.Context) *http.Server {
 	return &http.Server{
-		Handler:           s.guard(s.mux),
+		Handler:           markBusy(s.guard(s.mux)),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ReadHeaderTimeout: readTimeout,
+		ConnContext:       withConn,
+		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,

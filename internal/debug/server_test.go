@@ -15,14 +15,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
 	"lars.internal/internal/config"
 	"lars.internal/internal/debug"
 	"lars.internal/internal/metrics"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // deadline is how long a test waits for an event that has to come.
 const deadline = 20 * time.Second
