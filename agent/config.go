@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"lars.internal/internal/config"
 	"lars.internal/lb/classic"
 )
 
@@ -75,8 +74,11 @@ type Peers struct {
 	Addrs []netip.AddrPort // replaces IP and Port, tried in this order
 
 	// Secret is proven to a service that asks for one. Default: none.
-	Secret config.Secret
+	Secret string
 }
+
+// String names the addresses; the secret is in no log.
+func (p Peers) String() string { return fmt.Sprint(p.Addrs) }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
@@ -86,46 +88,11 @@ const (
 	reporterPort = 7779
 )
 
-// Bind declares the keys of the agent's configuration file and returns the
-// Config that loading the set fills.
-func Bind(set *config.Set) *Config {
-	c := new(Config)
-	set.Addr(&c.IP, "agent", "ip", loopback, "address to listen on")
-	set.Int(&c.Port, "agent", "port", 8888, config.Between(0, 65536-Ports), "first of the three UDP ports; 0 takes free ones")
-	set.Choice(&c.Policy, "agent", "policy", "classic", policies, "balancer that picks the hosts")
-	set.Duration(&c.ReportInterval, "agent", "report_interval", time.Second, config.Between(10*time.Millisecond, time.Hour), "time between two reports of a service")
-	set.String(&c.Snapshot, "agent", "snapshot", "", "file that keeps the routes; empty: none")
-	set.Addr(&c.Caller, "agent", "caller", netip.Addr{}, "address by which reports name this machine; empty: the outgoing one")
-	set.Int(&c.MaxServices, "agent", "max_services", 100_000, config.Between(1, 10_000_000), "services kept at most")
-	c.DNS.bind(set, "dnsserver", dnsPort, "route service")
-	c.Reporter.bind(set, "reporter", reporterPort, "report service")
-	bindBalance(set, &c.Balance)
-	set.Duration(&c.UpdateTimeout, "loadbalance", "update_timeout", 15*time.Second, config.Between(time.Second, 24*time.Hour), "age at which a route is pulled again")
+// DefaultConfig returns the Config in which every field has its default.
+func DefaultConfig() Config {
+	var c Config
+	c.setDefaults()
 	return c
-}
-
-func (p *Peers) bind(set *config.Set, section string, port int, what string) {
-	set.Addr(&p.IP, section, "ip", loopback, "address of the "+what)
-	set.Int(&p.Port, section, "port", port, config.Between(1, 65535), "TCP port of the "+what)
-	set.AddrPorts(&p.Addrs, section, "addrs", nil, "several of them, instead of ip and port")
-	set.Secret(&p.Secret, section, "secret", "secret to prove to the "+what+" if it asks")
-}
-
-func bindBalance(set *config.Set, b *classic.Config) {
-	const section = "loadbalance"
-	d, most := classic.DefaultConfig(), 1_000_000
-	window := config.Between(time.Second, 24*time.Hour)
-	share := config.Between(0.0, 1.0)
-	set.Int(&b.ProbeNum, section, "probe_num", d.ProbeNum, config.Between(1, most), "picks before an ejected host is tried")
-	set.Int(&b.InitSuccCnt, section, "init_succ_cnt", d.InitSuccCnt, config.Between(0, most), "virtual successes of a host in rotation")
-	set.Int(&b.InitErrCnt, section, "init_err_cnt", d.InitErrCnt, config.Between(0, most), "virtual failures of an ejected host")
-	set.Float(&b.ErrRate, section, "err_rate", d.ErrRate, share, "share of failures that ejects")
-	set.Float(&b.SuccRate, section, "succ_rate", d.SuccRate, share, "share of successes that brings back")
-	set.Int(&b.ContinErrLimit, section, "contin_err_limit", d.ContinErrLimit, config.Between(1, most), "failures in a row that eject")
-	set.Int(&b.ContinSuccLimit, section, "contin_succ_limit", d.ContinSuccLimit, config.Between(1, most), "successes in a row that bring back")
-	set.Float(&b.WindowErrRate, section, "window_err_rate", d.WindowErrRate, share, "share of failures of a whole window that ejects")
-	set.Duration(&b.IdleTimeout, section, "idle_timeout", d.IdleTimeout, window, "window of a host in rotation")
-	set.Duration(&b.OverloadTimeout, section, "overload_timeout", d.OverloadTimeout, window, "longest time that a host stays ejected")
 }
 
 func (c *Config) setDefaults() {

@@ -19,8 +19,8 @@ import (
 	"lars.internal/agent"
 	"lars.internal/client"
 	"lars.internal/dns"
-	"lars.internal/internal/config"
 	"lars.internal/larspb"
+	"lars.internal/reactor"
 	"lars.internal/reporter"
 	"lars.internal/route"
 	"lars.internal/store"
@@ -151,7 +151,7 @@ func startServices(t *testing.T, now func() time.Time) *services {
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	free := &config.ReactorConfig{IP: netip.MustParseAddr("127.0.0.1"), MaxConn: 100, Threads: 2}
+	free := reactor.ServerConfig{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Loops: 2}
 	s := &services{t: t, db: db}
 	if s.dns, err = dns.New(dns.Config{Reactor: free, Store: db, PollInterval: 5 * time.Millisecond}); err != nil {
 		t.Fatal(err)

@@ -104,7 +104,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		DrainTimeout: drainTimeout,
 		Log:          cfg.Log,
 	}
-	access.Prover{Secret: string(cfg.DNS.Secret), Key: "[dnsserver] secret", Log: cfg.Log}.Equip(&connect)
+	access.Prover{Secret: cfg.DNS.Secret, Key: "[dnsserver] secret", Log: cfg.Log}.Equip(&connect)
 	client, err := reactor.NewClient(connect)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 // Package agent is the load-balance agent: it tells the programs of its machine,
 // over UDP, which host to call next, and learns from the results they report.
 //
-//	cfg := agent.Bind(set) // or &agent.Config{DNS: ..., Reporter: ...}
+//	cfg := agent.Config{DNS: ..., Reporter: ...}
 //	cfg.Log = log
 //	a, err := agent.New(*cfg)
 //	err = a.Listen()       // a port in use ends the start here

@@ -140,13 +140,14 @@ func seconds(at, now time.Duration) float64 {
 	return max(now-at, 0).Seconds()
 }
 
-// Mount shows the agent's inside on the debug server:
+// Mount hands the pages that show the agent's state, in JSON, to handle, which
+// may be the Handle of an http.ServeMux:
 //
 //	/agent/services?limit=100&after=1/2   a ServicePage
 //	/agent/hosts?service=1/2              a ServiceDetail, 404 if nobody asked for it
-func (a *Agent) Mount(s *debug.Server) {
-	s.JSON("/agent/services", a.servicesPage)
-	s.JSON("/agent/hosts", a.hostsPage)
+func (a *Agent) Mount(handle func(pattern string, h http.Handler)) {
+	handle("/agent/services", debug.JSON(a.servicesPage))
+	handle("/agent/hosts", debug.JSON(a.hostsPage))
 }
 
 func (a *Agent) servicesPage(r *http.Request) (any, error) {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"lars.internal/internal/config"
 	"lars.internal/internal/debug"
 	"lars.internal/internal/metrics/metricstest"
 	"lars.internal/route"
@@ -33,7 +32,7 @@ func page(t *testing.T, srv *debug.Server, path string, v any) int {
 func startDebug(t *testing.T, a *Agent) *debug.Server {
 	t.Helper()
 	srv := debug.New(&debug.Config{Addr: "127.0.0.1:0", Explicit: true})
-	a.Mount(srv)
+	a.Mount(srv.Handle)
 	if err := srv.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -164,29 +163,5 @@ func TestMetrics(t *testing.T) {
 		if values[name] != want {
 			t.Errorf("%s is %q, want %s", name, values[name], want)
 		}
-	}
-}
-
-// The shipped file documents exactly the keys of the agent, with its defaults.
-func TestShippedConfiguration(t *testing.T) {
-	set := config.NewSet("lars-agent")
-	cfg := Bind(set)
-	debug.Bind(set, "127.0.0.1:8887")
-	config.BindLog(set)
-	if err := set.CheckShipped("../conf/lars_lb_agent.conf"); err != nil {
-		t.Error(err)
-	}
-	if err := set.Load(config.Sources{}); err != nil {
-		t.Fatal(err)
-	}
-	if cfg.Port != 8888 || cfg.Balance.ProbeNum != 10 || cfg.DNS.Port != dnsPort || cfg.Reporter.Port != reporterPort {
-		t.Errorf("defaults %+v", cfg)
-	}
-	zero := Config{Port: 8888}
-	zero.setDefaults()
-	cfg.setDefaults()
-	zero.Log, cfg.Log, zero.Clock, cfg.Clock = nil, nil, nil, nil
-	if got, want := fmt.Sprintf("%+v", *cfg), fmt.Sprintf("%+v", zero); got != want {
-		t.Errorf("the defaults of the file are\n%s\nthose of the zero Config\n%s", got, want)
 	}
 }

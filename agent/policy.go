@@ -15,6 +15,9 @@ import (
 // policies are the names of the balancers that an agent constructs.
 var policies = []string{"classic"}
 
+// Policies returns the values that Config.Policy may have.
+func Policies() []string { return slices.Clone(policies) }
+
 // newEngine returns an engine whose balancers begin at a random host: a
 // different one for each agent and service, so that the agents of a fleet that
 // starts do not all call the same hosts first. cfg must be valid.

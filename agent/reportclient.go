@@ -89,7 +89,7 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 		DrainTimeout: drainTimeout,
 		Log:          cfg.Log,
 	}
-	access.Prover{Secret: string(cfg.Reporter.Secret), Key: "[reporter] secret", Log: cfg.Log}.Equip(&connect)
+	access.Prover{Secret: cfg.Reporter.Secret, Key: "[reporter] secret", Log: cfg.Log}.Equip(&connect)
 	client, err := reactor.NewClient(connect)
 	if err != nil {
 		return nil, err

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"lars.internal/access"
 	"lars.internal/dns"
-	"lars.internal/internal/config"
 	"lars.internal/route"
 )
 
@@ -15,7 +15,7 @@ const refusals = `lars_dns_connections_refused_total{reason="access"}`
 // The original answers anyone (defect 43).
 func TestDefect43AForeignNetworkIsRefused(t *testing.T) {
 	in := startLoaded(t, newFakeStore(), func(c *dns.Config) {
-		c.Access = &config.AccessConfig{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+		c.Access = access.Config{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 	})
 	p := dial(t, in)
 	if n, _ := io.Copy(io.Discard, p.conn); n != 0 { // a reset is as good as an end
@@ -27,7 +27,7 @@ func TestDefect43AForeignNetworkIsRefused(t *testing.T) {
 func TestDefect43ARouteNeedsTheSecret(t *testing.T) {
 	store := newFakeStore()
 	store.edit(services{k12: []route.Host{h1}})
-	in := startLoaded(t, store, func(c *dns.Config) { c.Access = &config.AccessConfig{Secret: "swordfish"} })
+	in := startLoaded(t, store, func(c *dns.Config) { c.Access = access.Config{Secret: "swordfish"} })
 	p := dial(t, in)
 	p.ask(k12)
 	got, err := io.ReadAll(p.conn) // the challenge, then the end

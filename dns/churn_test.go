@@ -82,7 +82,7 @@ func TestDefect01PushUnderChurn(t *testing.T) {
 // never asked for. churner checks the same under load.
 func TestDefect24SubscriptionsEndWithConnection(t *testing.T) {
 	store := newFakeStore()
-	in := startLoaded(t, store, func(c *dns.Config) { c.Reactor.Threads = 1 })
+	in := startLoaded(t, store, func(c *dns.Config) { c.Reactor.Loops = 1 })
 	for range 20 {
 		old := dial(t, in)
 		old.ask(k12)
@@ -129,7 +129,7 @@ func TestSlowReaderIsClosedAndHarmsNobody(t *testing.T) {
 	in := startLoaded(t, store, func(c *dns.Config) {
 		c.MaxOutput = 256 << 10
 		c.StallTimeout = 200 * time.Millisecond
-		c.Reactor.Threads = 1
+		c.Reactor.Loops = 1
 	})
 	slowReader(t, in)
 	good := dial(t, in)

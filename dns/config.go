@@ -8,7 +8,8 @@ import (
 	"net/netip"
 	"time"
 
-	"lars.internal/internal/config"
+	"lars.internal/access"
+	"lars.internal/reactor"
 )
 
 // DefaultPort is the TCP port of the route service.
@@ -17,15 +18,16 @@ const DefaultPort = 7778
 // Config says what a Server does. Store must be set; the zero value of the
 // rest is ready to use.
 type Config struct {
-	// Reactor is where to listen, and for how many: the section [reactor].
-	// Default: 127.0.0.1:7778, 1024 connections, 5 event loops.
-	Reactor *config.ReactorConfig
+	// Reactor [reactor] is where to listen, and for how many; its router and
+	// hooks are the server's own. Defaults: Addr 127.0.0.1:7778, MaxConns 1024,
+	// Loops 5.
+	Reactor reactor.ServerConfig
 
 	// Store is where the routes are.
 	Store Store
 
-	// Access is who may connect: the section [access]. Default: everybody.
-	Access *config.AccessConfig
+	// Access [access] is who may connect. Default: everybody.
+	Access access.Config
 
 	// BadRows counts the rows that Store skips. Default: none are known.
 	BadRows *BadRows
@@ -70,42 +72,28 @@ type Config struct {
 	StallTimeout time.Duration
 }
 
-// Bind declares the sections [reactor], [access] and [dns] and returns a Config
-// that loading the set fills.
-func Bind(set *config.Set) *Config {
-	c := &Config{Reactor: config.BindReactor(set, DefaultPort), Access: config.BindAccess(set)}
-	set.Duration(&c.PollInterval, "dns", "poll_interval", defaultPoll,
-		config.Between(10*time.Millisecond, time.Minute), "how often to look for a new version of the routes")
-	set.Duration(&c.QueryTimeout, "dns", "query_timeout", defaultQueryTimeout,
-		config.Between(100*time.Millisecond, 10*time.Minute), "longest time that a query may take")
-	set.Duration(&c.ReloadInterval, "dns", "reload_interval", defaultReload,
-		config.Between(time.Second, 24*time.Hour), "how often to read all routes")
-	set.String(&c.Snapshot, "dns", "snapshot", "", "file that keeps the routes for a start without the database")
+// minOutput leaves room for a turn's worth of the longest frames above the mark
+// from which pushes wait.
+const minOutput = 256 << 10
+
+// DefaultConfig returns the Config in which every field has its default. Store is
+// still to be set.
+func DefaultConfig() Config {
+	var c Config
+	c.setDefaults()
 	return c
 }
 
-const (
-	defaultPoll         = 100 * time.Millisecond
-	defaultQueryTimeout = 5 * time.Second
-	defaultReload       = 10 * time.Second
-
-	// minOutput leaves room for a turn's worth of the longest frames above
-	// the mark from which pushes wait.
-	minOutput = 256 << 10
-)
-
 func (c *Config) setDefaults() {
-	if c.Reactor == nil {
-		c.Reactor = &config.ReactorConfig{
-			IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: DefaultPort, MaxConn: 1024, Threads: 5,
-		}
-	}
-	c.Access = cmp.Or(c.Access, new(config.AccessConfig))
+	c.Reactor.Addr = cmp.Or(c.Reactor.Addr, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), DefaultPort))
+	c.Reactor.MaxConns = cmp.Or(c.Reactor.MaxConns, 1024)
+	c.Reactor.Loops = cmp.Or(c.Reactor.Loops, 5)
 	c.BadRows = cmp.Or(c.BadRows, NewBadRows(nil))
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	c.PollInterval = cmp.Or(c.PollInterval, defaultPoll)
-	c.QueryTimeout = cmp.Or(c.QueryTimeout, defaultQueryTimeout)
-	c.ReloadInterval = cmp.Or(c.ReloadInterval, defaultReload)
+	c.Access.Log = cmp.Or(c.Access.Log, c.Log)
+	c.PollInterval = cmp.Or(c.PollInterval, 100*time.Millisecond)
+	c.QueryTimeout = cmp.Or(c.QueryTimeout, 5*time.Second)
+	c.ReloadInterval = cmp.Or(c.ReloadInterval, 10*time.Second)
 	c.MaxSubscriptions = cmp.Or(c.MaxSubscriptions, 100_000)
 	c.MaxOutput = cmp.Or(c.MaxOutput, 8<<20)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)

@@ -1,11 +1,11 @@
 // Package dns is the route service: it tells agents which hosts serve a
 // service, and tells them again when that changes.
 //
-//	cfg := dns.Bind(set) // sections [reactor], [access] and [dns]; load the set
+//	var cfg dns.Config
 //	cfg.BadRows = dns.NewBadRows(log)
 //	db, err := store.Open(dsn, store.Options{BadRow: cfg.BadRows.Report})
 //	cfg.Store, cfg.Log = db, log
-//	server, err := dns.New(*cfg)
+//	server, err := dns.New(cfg)
 //	err = server.Serve(ctx)
 //
 // An agent sends a GetRouteRequest. That subscribes its connection to the

@@ -19,7 +19,7 @@ func startCrowded(t *testing.T, store *fakeStore, poll time.Duration) (*instance
 	const spare = 500
 	n := int(roomFor(t, 2*10_000+spare)-spare) / 2
 	in := startLoaded(t, store, func(c *dns.Config) {
-		c.Reactor.MaxConn = n + spare
+		c.Reactor.MaxConns = n + spare
 		c.PollInterval = poll
 		c.MaxOutput = 256 << 10
 		c.StallTimeout = time.Hour

@@ -55,7 +55,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg}
-	s.gate = access.NewGate(access.Config{Allow: cfg.Access.Allow, Secret: string(cfg.Access.Secret), Log: cfg.Log})
+	s.gate = access.NewGate(cfg.Access)
 	connect := s.serverConfig()
 	s.gate.Guard(&connect)
 	server, err := reactor.NewServer(connect)
@@ -76,23 +76,18 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) serverConfig() reactor.ServerConfig {
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDGetRouteRequest, func(c *reactor.Conn, body []byte) { s.shards[c.Loop()].answer(c, body) })
-	return reactor.ServerConfig{
-		Addr:     s.cfg.Reactor.AddrPort(),
-		Router:   router,
-		Loops:    s.cfg.Reactor.Threads,
-		MaxConns: s.cfg.Reactor.MaxConn,
-		OnStart:  func(c *reactor.Conn) { s.shards[c.Loop()].start(c) },
-		OnClose:  func(c *reactor.Conn, reason error) { s.shards[c.Loop()].close(c, reason) },
-		OnRefuse: s.countRefused,
-		Conn: reactor.ConnConfig{
-			MaxFrame:          larspb.MaxBody,
-			HighWater:         s.cfg.MaxOutput / 8,
-			HardCap:           s.cfg.MaxOutput,
-			StallTimeout:      s.cfg.StallTimeout,
-			SingleFrameWrites: true, // agents of the C++ stack cannot put a split frame together
-		},
-		Log: s.cfg.Log,
-	}
+	connect := s.cfg.Reactor
+	connect.Router = router
+	connect.OnStart = func(c *reactor.Conn) { s.shards[c.Loop()].start(c) }
+	connect.OnClose = func(c *reactor.Conn, reason error) { s.shards[c.Loop()].close(c, reason) }
+	connect.OnRefuse = s.countRefused
+	connect.Conn.MaxFrame = larspb.MaxBody
+	connect.Conn.HighWater = s.cfg.MaxOutput / 8
+	connect.Conn.HardCap = s.cfg.MaxOutput
+	connect.Conn.StallTimeout = s.cfg.StallTimeout
+	connect.Conn.SingleFrameWrites = true // agents of the C++ stack cannot put a split frame together
+	connect.Log = s.cfg.Log
+	return connect
 }
 
 // countRefused counts a connection that was refused for want of room. The gate

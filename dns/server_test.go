@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"lars.internal/dns"
-	"lars.internal/internal/config"
-	"lars.internal/internal/debug"
 	"lars.internal/larspb"
+	"lars.internal/reactor"
 	"lars.internal/route"
 )
 
@@ -187,7 +186,7 @@ func TestSubscriptionLimitBeforeLoad(t *testing.T) {
 }
 
 func TestConnectionLimit(t *testing.T) {
-	in := startLoaded(t, newFakeStore(), func(c *dns.Config) { c.Reactor.MaxConn = 1 })
+	in := startLoaded(t, newFakeStore(), func(c *dns.Config) { c.Reactor.MaxConns = 1 })
 	p := dial(t, in)
 	p.ask(k12)
 	p.expect(k12)
@@ -247,7 +246,7 @@ func TestServeReturnsWhenPortIsTaken(t *testing.T) {
 	addr := netip.MustParseAddrPort(taken.Addr().String())
 	service, err := dns.New(dns.Config{
 		Store:   newFakeStore(),
-		Reactor: &config.ReactorConfig{IP: addr.Addr(), Port: int(addr.Port()), MaxConn: 1, Threads: 1},
+		Reactor: reactor.ServerConfig{Addr: addr},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -294,8 +293,8 @@ func TestFinding14ClosedWhileServing(t *testing.T) {
 }
 
 // loopback returns where to listen: a port of this machine, 0 for a free one.
-func loopback(port int) *config.ReactorConfig {
-	return &config.ReactorConfig{IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: port, Threads: 2, MaxConn: 1000}
+func loopback(port uint16) reactor.ServerConfig {
+	return reactor.ServerConfig{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), Loops: 2, MaxConns: 1000}
 }
 
 func TestNewRejects(t *testing.T) {
@@ -314,17 +313,6 @@ func TestNewRejects(t *testing.T) {
 				t.Errorf("New() error %v, want %q", err, tt.want)
 			}
 		})
-	}
-}
-
-func TestBindEqualsShippedFile(t *testing.T) {
-	set := config.NewSet("lars-dns")
-	dns.Bind(set)
-	config.BindStore(set)
-	config.BindLog(set)
-	debug.Bind(set, "127.0.0.1:7780")
-	if err := set.CheckShipped("../conf/lars_dns.conf"); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"lars.internal/access"
-	"lars.internal/internal/config"
 	"lars.internal/larspb"
 )
 
@@ -16,7 +15,7 @@ const refusals = `lars_reporter_connections_refused_total{reason="access"}`
 
 // The original takes reports from anyone (defect 43).
 func TestDefect43AReportNeedsTheSecret(t *testing.T) {
-	r := start(t, Config{Access: &config.AccessConfig{Secret: "swordfish"}})
+	r := start(t, Config{Access: access.Config{Secret: "swordfish"}})
 
 	stranger := r.dial()
 	send(t, stranger, status(noon, 1, hostA))
@@ -50,7 +49,7 @@ func TestDefect43AReportNeedsTheSecret(t *testing.T) {
 }
 
 func TestDefect43AForeignNetworkIsRefused(t *testing.T) {
-	r := start(t, Config{Access: &config.AccessConfig{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
+	r := start(t, Config{Access: access.Config{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
 	c := r.dial()
 	if n, _ := io.Copy(io.Discard, c); n != 0 { // a reset is as good as an end
 		t.Errorf("a refused peer got %d bytes", n)

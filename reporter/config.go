@@ -8,16 +8,17 @@ import (
 	"net/netip"
 	"time"
 
-	"lars.internal/internal/config"
+	"lars.internal/access"
+	"lars.internal/reactor"
 )
 
 // DefaultPort is the TCP port on which agents look for the report service.
 const DefaultPort = 7779
 
-// The limits of the keys of section [reporter].
+// The limits of Threads and QueueSize.
 const (
-	maxThreads   = 64
-	maxQueueSize = 1_000_000
+	MaxThreads   = 64
+	MaxQueueSize = 1_000_000
 )
 
 // Config describes a Server. Sink must be set; the zero value of everything
@@ -27,13 +28,13 @@ type Config struct {
 	// Sink stores the call statistics.
 	Sink Sink
 
-	// Reactor [reactor] is where to listen, and for how many. Nil:
-	// 127.0.0.1:7779, 1024 connections, 5 event loops. If set, a zero IP is
-	// 127.0.0.1, a zero MaxConn no limit, zero Threads a loop per processor.
-	Reactor *config.ReactorConfig
+	// Reactor [reactor] is where to listen, and for how many; its router and
+	// hooks are the server's own. Defaults: Addr 127.0.0.1:7779, MaxConns 1024,
+	// Loops 5.
+	Reactor reactor.ServerConfig
 
-	// Access [access] is who may connect. Nil: everybody.
-	Access *config.AccessConfig
+	// Access [access] is who may connect. Default: everybody.
+	Access access.Config
 
 	// Threads [reporter db_thread_cnt] is the number of storing threads, 1 to
 	// 64. Default 3. Higher: more statements at once, of use when the database
@@ -74,19 +75,18 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Bind declares the sections [reactor], [reporter] and [access] and returns a Config that
-// loading the set fills. A file may write [repoter], as the original's does.
-func Bind(s *config.Set) *Config {
-	c := &Config{Reactor: config.BindReactor(s, DefaultPort), Access: config.BindAccess(s)}
-	s.Int(&c.Threads, "reporter", "db_thread_cnt", 3, config.Between(1, maxThreads), "threads that store reports")
-	s.Int(&c.QueueSize, "reporter", "queue_size", 8192, config.Between(1, maxQueueSize), "reports that may wait for each of them")
-	s.Alias("repoter", "reporter")
+// DefaultConfig returns the Config in which every field has its default. Sink is
+// still to be set.
+func DefaultConfig() Config {
+	var c Config
+	c.setDefaults()
 	return c
 }
 
 func (c *Config) setDefaults() {
-	c.Reactor = reactorDefaults(c.Reactor)
-	c.Access = cmp.Or(c.Access, new(config.AccessConfig))
+	c.Reactor.Addr = cmp.Or(c.Reactor.Addr, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), DefaultPort))
+	c.Reactor.MaxConns = cmp.Or(c.Reactor.MaxConns, 1024)
+	c.Reactor.Loops = cmp.Or(c.Reactor.Loops, 5)
 	c.Threads = cmp.Or(c.Threads, 3)
 	c.QueueSize = cmp.Or(c.QueueSize, 8192)
 	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
@@ -98,29 +98,19 @@ func (c *Config) setDefaults() {
 		c.Now = time.Now
 	}
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-}
-
-func reactorDefaults(given *config.ReactorConfig) *config.ReactorConfig {
-	r := config.ReactorConfig{MaxConn: 1024, Threads: 5, Port: DefaultPort}
-	if given != nil {
-		r = *given
-	}
-	r.IP = cmp.Or(r.IP, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
-	return &r
+	c.Access.Log = cmp.Or(c.Access.Log, c.Log)
 }
 
 func (c *Config) validate() error {
 	switch {
 	case c.Sink == nil:
 		return errors.New("no Sink to store reports in")
-	case c.Threads < 1 || c.Threads > maxThreads:
-		return fmt.Errorf("[reporter] db_thread_cnt: got %d, want 1..%d", c.Threads, maxThreads)
-	case c.QueueSize < 1 || c.QueueSize > maxQueueSize:
-		return fmt.Errorf("[reporter] queue_size: got %d, want 1..%d", c.QueueSize, maxQueueSize)
+	case c.Threads < 1 || c.Threads > MaxThreads:
+		return fmt.Errorf("[reporter] db_thread_cnt: got %d, want 1..%d", c.Threads, MaxThreads)
+	case c.QueueSize < 1 || c.QueueSize > MaxQueueSize:
+		return fmt.Errorf("[reporter] queue_size: got %d, want 1..%d", c.QueueSize, MaxQueueSize)
 	case c.MaxRows < 1:
 		return fmt.Errorf("MaxRows: got %d, want at least 1", c.MaxRows)
-	case c.Reactor.Port < 0 || c.Reactor.Port > 65535:
-		return fmt.Errorf("[reactor] port: got %d, want 0..65535", c.Reactor.Port)
 	case c.QueryTimeout < 0 || c.FlushTimeout < 0:
 		return fmt.Errorf("QueryTimeout %v, FlushTimeout %v: want more than 0", c.QueryTimeout, c.FlushTimeout)
 	case c.RetryMin < 0 || c.RetryMax < c.RetryMin:

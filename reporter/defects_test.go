@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"lars.internal/internal/config"
 	"lars.internal/larspb"
+	"lars.internal/reactor"
 )
 
 // The original takes an 8-byte frame with an empty body for a broken one.
@@ -29,15 +29,12 @@ func TestDefect2EmptyBody(t *testing.T) {
 // race on the index that goes round.
 func TestDefect14(t *testing.T) {
 	t.Run("no storing thread", func(t *testing.T) {
-		set := config.NewSet("lars-reporter")
-		Bind(set)
-		err := set.Load(config.Sources{Environ: []string{"LARS_REPORTER_DB_THREAD_CNT=0"}})
-		if err == nil || !strings.Contains(err.Error(), "1..64") {
+		if _, err := New(Config{Sink: newSink(), Threads: -1}); err == nil || !strings.Contains(err.Error(), "1..64") {
 			t.Errorf("error %v, want one that says 1..64", err)
 		}
 	})
 	t.Run("many connections at once", func(t *testing.T) {
-		r := start(t, Config{Threads: 5, Reactor: &config.ReactorConfig{Threads: 4}})
+		r := start(t, Config{Threads: 5, Reactor: reactor.ServerConfig{Loops: 4}})
 		const agents, reports = 16, 100
 		var sending sync.WaitGroup
 		for a := range uint32(agents) {

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,7 +16,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"lars.internal/internal/config"
 	"lars.internal/internal/metrics/metricstest"
 	"lars.internal/larspb"
 	"lars.internal/route"
@@ -23,6 +23,9 @@ import (
 
 // patience is how long a test waits for what has to come.
 const patience = 20 * time.Second
+
+// freePort is the address of the tests' servers.
+var freePort = netip.MustParseAddrPort("127.0.0.1:0")
 
 // noon is what the services of the tests take for the present.
 const noon = 1_795_345_200
@@ -150,9 +153,8 @@ func start(t *testing.T, cfg Config) *running {
 		r.sink = newSink()
 		cfg.Sink = r.sink
 	}
-	if cfg.Reactor == nil {
-		cfg.Reactor = &config.ReactorConfig{Threads: 2}
-	}
+	cfg.Reactor.Addr = cmp.Or(cfg.Reactor.Addr, freePort)
+	cfg.Reactor.Loops = cmp.Or(cfg.Reactor.Loops, 2)
 	if cfg.RetryMax == 0 {
 		cfg.RetryMin, cfg.RetryMax = time.Millisecond, 10*time.Millisecond
 	}

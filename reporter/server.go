@@ -1,9 +1,8 @@
 // Package reporter is the report service: it takes the call statistics that
 // agents send and stores them.
 //
-//	cfg := reporter.Bind(set) // [reactor], [reporter], [access]
-//	cfg.Sink = db             // *store.DB
-//	service, err := reporter.New(*cfg)
+//	cfg := reporter.Config{Sink: db} // a *store.DB
+//	server, err := reporter.New(cfg)
 //	err = service.Serve(ctx)  // until ctx is done and all is stored
 //
 // A ReportStatusRequest becomes one row for each of its hosts. The rows go
@@ -80,7 +79,7 @@ func New(cfg Config) (*Server, error) {
 	s.metrics, s.count = set, newCounts(set)
 	s.outage = outage.Told(s.cfg.Log, "reporter: call statistics cannot be stored; the newest are kept and tried again",
 		"reporter: call statistics are stored again")
-	s.gate = access.NewGate(access.Config{Allow: s.cfg.Access.Allow, Secret: string(s.cfg.Access.Secret), Log: s.cfg.Log})
+	s.gate = access.NewGate(s.cfg.Access)
 	for range s.cfg.Threads {
 		s.threads = append(s.threads, newThread(&s.cfg, s.count, s.outage))
 	}
@@ -94,14 +93,10 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) newServer() (err error) {
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDReportStatusRequest, s.report)
-	server := reactor.ServerConfig{
-		Addr:     s.cfg.Reactor.AddrPort(),
-		Router:   router,
-		Loops:    s.cfg.Reactor.Threads,
-		MaxConns: s.cfg.Reactor.MaxConn,
-		OnRefuse: s.refused,
-		Log:      s.cfg.Log,
-	}
+	server := s.cfg.Reactor
+	server.Router = router
+	server.OnRefuse = s.refused
+	server.Log = s.cfg.Log
 	s.gate.Guard(&server)
 	s.server, err = reactor.NewServer(server)
 	return err

@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars.internal/internal/config"
 	"lars.internal/larspb"
+	"lars.internal/reactor"
 	"lars.internal/route"
 )
 
@@ -164,7 +164,7 @@ func TestLargestReport(t *testing.T) {
 }
 
 func TestConnectionLimit(t *testing.T) {
-	r := start(t, Config{Reactor: &config.ReactorConfig{Threads: 1, MaxConn: 1}})
+	r := start(t, Config{Reactor: reactor.ServerConfig{Loops: 1, MaxConns: 1}})
 	first := r.dial()
 	r.awaitMetric("lars_reporter_connections", 1)
 	second := r.dial()
@@ -193,7 +193,7 @@ func TestServeOnce(t *testing.T) {
 
 func TestPortInUse(t *testing.T) {
 	r := start(t, Config{})
-	s, err := New(Config{Sink: newSink(), Reactor: &config.ReactorConfig{Port: int(r.Addr().Port())}})
+	s, err := New(Config{Sink: newSink(), Reactor: reactor.ServerConfig{Addr: r.Addr()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestPortInUse(t *testing.T) {
 // After New and Listen without Serve nothing released the port: a program that
 // failed to start its next part had to exit.
 func TestFinding14ClosedWithoutServe(t *testing.T) {
-	s, err := New(Config{Sink: newSink(), Reactor: &config.ReactorConfig{}})
+	s, err := New(Config{Sink: newSink(), Reactor: reactor.ServerConfig{Addr: freePort}})
 	if err != nil {
 		t.Fatal(err)
 	}

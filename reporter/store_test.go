@@ -3,14 +3,15 @@ package reporter_test
 import (
 	"context"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"lars.internal/internal/config"
 	"lars.internal/larspb"
+	"lars.internal/reactor"
 	"lars.internal/reporter"
 	"lars.internal/route"
 	"lars.internal/store"
@@ -29,7 +30,7 @@ func TestReportReachesSQLite(t *testing.T) {
 	if err := db.Migrate(ctx); err != nil {
 		t.Fatal(err)
 	}
-	service, err := reporter.New(reporter.Config{Sink: db, Reactor: &config.ReactorConfig{}})
+	service, err := reporter.New(reporter.Config{Sink: db, Reactor: reactor.ServerConfig{Addr: netip.MustParseAddrPort("127.0.0.1:0")}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func sqlite(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(),
 func testOriginalFiles(t *testing.T, bin string) {
 	w := newWorld(t, bin, sqlite(t))
 	original := func(name string) string {
-		path, err := filepath.Abs("../../internal/config/testdata/original/" + name)
+		path, err := filepath.Abs("../internal/keys/testdata/original/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lars.internal/agent"
+	"lars.internal/cmd/internal/keys"
 	"lars.internal/cmd/internal/process"
 	"lars.internal/internal/config"
 	"lars.internal/internal/debug"
@@ -34,7 +35,7 @@ type settings struct {
 func newSettings() *settings {
 	s := &settings{set: config.NewSet("lars-agent")}
 	s.set.Version = version
-	s.agent = agent.Bind(s.set)
+	s.agent = keys.Agent(s.set)
 	s.pages = debug.Bind(s.set, "127.0.0.1:8887")
 	s.log = config.BindLog(s.set)
 	return s
@@ -54,7 +55,7 @@ func run(ctx context.Context, env process.Env) error {
 	}
 	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics(), env.Metrics()}, service.Ready, log
 	pages := debug.New(s.pages)
-	service.Mount(pages)
+	service.Mount(pages.Handle)
 
 	// A signal stops, in this order:
 	//  1. the service: the ports first, then the last reports are sent and the

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lars.internal/cmd/internal/keys"
 	"lars.internal/cmd/internal/process"
 	"lars.internal/cmd/internal/tables"
 	"lars.internal/dns"
@@ -38,7 +39,7 @@ type settings struct {
 func newSettings() *settings {
 	s := &settings{set: config.NewSet("lars-dns")}
 	s.set.Version = version
-	s.dns = dns.Bind(s.set)
+	s.dns = keys.DNS(s.set)
 	s.store = config.BindStore(s.set)
 	s.pages = debug.Bind(s.set, "127.0.0.1:7780")
 	s.log = config.BindLog(s.set)
@@ -51,7 +52,7 @@ func run(ctx context.Context, env process.Env) error {
 	if err != nil {
 		return err
 	}
-	process.FitConns(log, s.dns.Reactor)
+	process.FitConns(log, &s.dns.Reactor)
 
 	s.dns.BadRows = dns.NewBadRows(log)
 	db, err := tables.Open(s.store, store.Options{Logger: log, BadRow: s.dns.BadRows.Report, QueryTimeout: s.dns.QueryTimeout})

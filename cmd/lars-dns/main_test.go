@@ -19,7 +19,7 @@ func TestKeysDocumented(t *testing.T) {
 // TestOriginalFileLoads: the original's own file loads unchanged.
 func TestOriginalFileLoads(t *testing.T) {
 	s := newSettings()
-	if err := s.set.Load(config.Sources{File: "../../internal/config/testdata/original/lars_dns.conf"}); err != nil {
+	if err := s.set.Load(config.Sources{File: "../internal/keys/testdata/original/lars_dns.conf"}); err != nil {
 		t.Error(err)
 	}
 }

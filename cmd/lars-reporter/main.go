@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lars.internal/cmd/internal/keys"
 	"lars.internal/cmd/internal/process"
 	"lars.internal/cmd/internal/tables"
 	"lars.internal/internal/config"
@@ -37,7 +38,7 @@ type settings struct {
 func newSettings() *settings {
 	s := &settings{set: config.NewSet("lars-reporter")}
 	s.set.Version = version
-	s.reporter = reporter.Bind(s.set)
+	s.reporter = keys.Reporter(s.set)
 	s.store = config.BindStore(s.set)
 	s.pages = debug.Bind(s.set, "127.0.0.1:7781")
 	s.log = config.BindLog(s.set)
@@ -50,7 +51,7 @@ func run(ctx context.Context, env process.Env) error {
 	if err != nil {
 		return err
 	}
-	process.FitConns(log, s.reporter.Reactor)
+	process.FitConns(log, &s.reporter.Reactor)
 
 	// A connection for each storing thread and one for the check.
 	db, err := tables.Open(s.store, store.Options{Logger: log, MaxConns: s.reporter.Threads + 1})

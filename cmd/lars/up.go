@@ -13,11 +13,13 @@ import (
 
 	"lars.internal/agent"
 	"lars.internal/client"
+	"lars.internal/cmd/internal/keys"
 	"lars.internal/cmd/internal/process"
 	"lars.internal/cmd/internal/tables"
 	"lars.internal/dns"
 	"lars.internal/internal/config"
 	"lars.internal/internal/debug"
+	"lars.internal/reactor"
 	"lars.internal/reporter"
 	"lars.internal/route"
 	"lars.internal/store"
@@ -110,7 +112,7 @@ func (w *whole) run(c *cobra.Command) error {
 func (w *whole) configure(c *cobra.Command) error {
 	set := config.NewSet("lars up")
 	set.Version = versionText()
-	w.agentCfg = agent.Bind(set)
+	w.agentCfg = keys.Agent(set)
 	w.pages = debug.Bind(set, defaultPages)
 	logging := config.BindLog(set)
 	if err := w.settings.load(set); err != nil {
@@ -177,13 +179,14 @@ func (w *whole) constructAgent() (err error) {
 	w.pages.Metrics = []prometheus.Collector{w.dns.Metrics(), w.reporter.Metrics(), w.agent.Metrics()}
 	w.pages.Ready, w.pages.Log = w.ready, w.log
 	w.inside = debug.New(w.pages)
-	w.agent.Mount(w.inside)
+	w.agent.Mount(w.inside.Handle)
 	return w.inside.Listen()
 }
 
 // reactorConfig is for a server that has one machine to serve.
-func reactorConfig(port int) *config.ReactorConfig {
-	return &config.ReactorConfig{IP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: port, MaxConn: 1024, Threads: 1}
+func reactorConfig(port int) reactor.ServerConfig {
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	return reactor.ServerConfig{Addr: netip.AddrPortFrom(loopback, uint16(port)), Loops: 1}
 }
 
 func (w *whole) ready() error {

@@ -5,55 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"lars.internal/internal/config"
 )
-
-const original = "testdata/original/"
-
-func TestOriginalDNSFile(t *testing.T) {
-	set, reactor, store := dnsSet()
-	if err := set.Load(config.Sources{File: original + "lars_dns.conf"}); err != nil {
-		t.Fatal(err)
-	}
-	if got := reactor.AddrPort().String(); got != "127.0.0.1:7778" || reactor.MaxConn != 1024 || reactor.Threads != 5 {
-		t.Errorf("reactor: got %+v", reactor)
-	}
-	if !store.MySQLSet() || store.Host != "127.0.0.1" || store.Port != 3306 || store.User != "root" ||
-		string(store.Password) != "aceld" || store.Database != "lars_dns" {
-		t.Errorf("mysql: got %+v", store)
-	}
-	if set.IsSet("store", "dsn") || !set.IsSet("mysql", "db_passwd") {
-		t.Error("IsSet does not follow the file")
-	}
-}
-
-// The original's reporter file misspells its section.
-func TestOriginalReporterFile(t *testing.T) {
-	set, _, threads := reporterSet()
-	*threads = 0 // so that the default cannot pass for the file's value
-	if err := set.Load(config.Sources{File: original + "lars_reporter.conf"}); err != nil {
-		t.Fatal(err)
-	}
-	if *threads != 3 || !set.IsSet("reporter", "db_thread_cnt") {
-		t.Errorf("db_thread_cnt: got %d", *threads)
-	}
-}
-
-func TestOriginalAgentFile(t *testing.T) {
-	set, got := agentSet()
-	*got = balancer{}
-	if err := set.Load(config.Sources{File: original + "lars_lb_agent.conf"}); err != nil {
-		t.Fatal(err)
-	}
-	want := balancer{10, 180, 5, 15, 15, 0.1, 0.5, 0.7, 15 * time.Second, 15 * time.Second, 15 * time.Second}
-	if diff := cmp.Diff(want, *got); diff != "" {
-		t.Error(diff)
-	}
-}
 
 func TestCheckShippedFindsDifferences(t *testing.T) {
 	set := config.NewSet("lars-test")

@@ -88,7 +88,8 @@ func TestVersion(t *testing.T) {
 }
 
 func TestHelpShowsEveryKey(t *testing.T) {
-	set, _, _ := reporterSet()
+	set, _ := smallSet()
+	config.BindLog(set)
 	var out strings.Builder
 	err := config.Parse(set, []string{"-h"}, []string{"LARS_MYSQL_DB_PASSWD=hunter2"}, &out)
 	if !errors.Is(err, config.ErrHelp) || config.ExitCode(err) != 0 {

@@ -43,7 +43,13 @@ func (s *Set) Load(src Sources) error {
 	}
 	s.loadEnviron(src.Environ, &found)
 	s.loadFlags(src.Flags, &found)
-	return found.err()
+	if err := found.err(); err != nil {
+		return err
+	}
+	for _, f := range s.loaded {
+		f()
+	}
+	return nil
 }
 
 // give assigns text to e, or notes that it cannot be at this place.

@@ -3,7 +3,6 @@ package config
 import (
 	"io"
 	"log/slog"
-	"net/netip"
 )
 
 // This file declares the sections that several programs share, so that a key
@@ -34,29 +33,6 @@ func (c *LogConfig) Logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
-}
-
-// ReactorConfig is the section [reactor] of a TCP service.
-type ReactorConfig struct {
-	MaxConn int        // connections at most, 1..1000000
-	Threads int        // event loops, 1..256
-	IP      netip.Addr // address to listen on
-	Port    int        // port to listen on, 0..65535; 0 takes a free one
-}
-
-// BindReactor declares the section [reactor] with this default port.
-func BindReactor(s *Set, port int) *ReactorConfig {
-	c := new(ReactorConfig)
-	s.Int(&c.MaxConn, "reactor", "maxConn", 1024, Between(1, 1_000_000), "connections at most")
-	s.Int(&c.Threads, "reactor", "threadNum", 5, Between(1, 256), "event loops that serve connections")
-	s.Addr(&c.IP, "reactor", "ip", netip.AddrFrom4([4]byte{127, 0, 0, 1}), "address to listen on")
-	s.Int(&c.Port, "reactor", "port", port, Between(0, 65535), "port to listen on, 0 takes a free one")
-	return c
-}
-
-// AddrPort returns the address to listen on.
-func (c *ReactorConfig) AddrPort() netip.AddrPort {
-	return netip.AddrPortFrom(c.IP, uint16(c.Port))
 }
 
 // StoreConfig is where the tables are: DSN, or else the MySQL fields if
@@ -95,18 +71,4 @@ func (c *StoreConfig) MySQLSet() bool {
 		}
 	}
 	return false
-}
-
-// AccessConfig is the section [access]: who may connect to a service.
-type AccessConfig struct {
-	Allow  []netip.Prefix // networks that may connect; empty: all
-	Secret Secret         // what a peer has to prove that it knows; empty: nothing
-}
-
-// BindAccess declares the section [access].
-func BindAccess(s *Set) *AccessConfig {
-	c := new(AccessConfig)
-	s.Prefixes(&c.Allow, "access", "allow", nil, "networks that may connect; empty: all")
-	s.Secret(&c.Secret, "access", "secret", "what a peer has to know; empty: nothing")
-	return c
 }

@@ -56,6 +56,7 @@ type Set struct {
 	byName  map[string]*entry // by Flag
 	byEnv   map[string]*entry
 	aliases map[string]string // section as a file may write it -> section
+	loaded  []func()          // of AfterLoad
 }
 
 // NewSet returns an empty set for the program of this name.
@@ -74,6 +75,10 @@ func (s *Set) Name() string { return s.name }
 // Alias lets a file write [old] where it means [section]. Environment and
 // flags know the section only.
 func (s *Set) Alias(old, section string) { s.aliases[old] = section }
+
+// AfterLoad has f called after each load that found nothing wrong: for a
+// variable that follows from several keys.
+func (s *Set) AfterLoad(f func()) { s.loaded = append(s.loaded, f) }
 
 // Keys returns all keys in the order of their declaration.
 func (s *Set) Keys() []Key {

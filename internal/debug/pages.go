@@ -15,7 +15,16 @@ import (
 // shows the result of f. An error is shown as {"error": text} with code 500, or
 // the code that Status gave it. Mount before Serve.
 func (s *Server) JSON(path string, f func(r *http.Request) (any, error)) {
-	s.mount(path, func(w http.ResponseWriter, r *http.Request) {
+	s.Handle(path, JSON(f))
+}
+
+// Handle mounts h at path, a pattern of http.ServeMux without a method. Mount
+// before Serve.
+func (s *Server) Handle(path string, h http.Handler) { s.mount(path, h.ServeHTTP) }
+
+// JSON returns a page that shows what f returns, as Server.JSON does.
+func JSON(f func(r *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v, err := f(r)
 		if err != nil {
 			writeJSON(w, codeOf(err), map[string]string{"error": err.Error()})

@@ -13,6 +13,7 @@ import (
 
 	"lars.internal/internal/config"
 	"lars.internal/internal/metrics"
+	"lars.internal/reactor"
 )
 
 // IgnoreBrokenPipes lets the process go on when the reader of its output is gone. By
@@ -92,16 +93,16 @@ const (
 // descriptors is too low for it, and logs that. So the server refuses connections
 // before descriptors are used up, and its pages, its database and its files have
 // theirs. The Go runtime has raised the soft limit to the hard one, or to one below it.
-func FitConns(log *slog.Logger, c *config.ReactorConfig) {
+func FitConns(log *slog.Logger, c *reactor.ServerConfig) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return
 	}
-	reserve := uint64(pageDescriptors + loopDescriptors*c.Threads + otherDescriptors)
-	if need := uint64(c.MaxConn) + reserve; need > limit.Cur {
+	reserve := uint64(pageDescriptors + loopDescriptors*c.Loops + otherDescriptors)
+	if need := uint64(c.MaxConns) + reserve; need > limit.Cur {
 		conns := max(1, int(limit.Cur)-int(reserve))
 		log.Warn("the limit on descriptors is too low for [reactor] maxConn; raise it (ulimit -n, LimitNOFILE=)",
-			"limit", limit.Cur, "needed", need, "maxConn", c.MaxConn, "connections", conns)
-		c.MaxConn = conns
+			"limit", limit.Cur, "needed", need, "maxConn", c.MaxConns, "connections", conns)
+		c.MaxConns = conns
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"lars.internal/internal/config"
 	"lars.internal/internal/metrics"
 	"lars.internal/internal/metrics/metricstest"
+	"lars.internal/reactor"
 )
 
 // childMode is the variable that makes the test binary a program of its own.
@@ -33,9 +34,9 @@ func child(mode string) {
 			}
 		})
 	case "limit":
-		c := &config.ReactorConfig{MaxConn: 1000, Threads: 2}
+		c := &reactor.ServerConfig{MaxConns: 1000, Loops: 2}
 		FitConns(slog.New(slog.NewTextHandler(os.Stderr, nil)), c)
-		fmt.Println(c.MaxConn)
+		fmt.Println(c.MaxConns)
 		os.Exit(0)
 	}
 }

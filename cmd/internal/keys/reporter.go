@@ -1,0 +1,18 @@
+package keys
+
+import (
+	"lars.internal/internal/config"
+	"lars.internal/reporter"
+)
+
+// Reporter declares the sections [reactor], [access] and [reporter]. A file may
+// write [repoter], as the original's does.
+func Reporter(s *config.Set) *reporter.Config {
+	c, d := new(reporter.Config), reporter.DefaultConfig()
+	bindReactor(s, &c.Reactor, d.Reactor)
+	bindAccess(s, &c.Access)
+	s.Int(&c.Threads, "reporter", "db_thread_cnt", d.Threads, config.Between(1, reporter.MaxThreads), "threads that store reports")
+	s.Int(&c.QueueSize, "reporter", "queue_size", d.QueueSize, config.Between(1, reporter.MaxQueueSize), "reports that may wait for each of them")
+	s.Alias("repoter", "reporter")
+	return c
+}
