@@ -112,7 +112,7 @@ func (a *acceptor) accept() {
 	}
 }
 
-// acceptOne takes one connection and tells whether there may be more.
+// acceptOne takes one connection and reports whether there may be more.
 func (a *acceptor) acceptOne() bool {
 	fd, sa, err := unix.Accept4(a.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	switch err {
@@ -137,12 +137,15 @@ func (a *acceptor) acceptOne() bool {
 func (a *acceptor) admit(fd int, peer netip.AddrPort) {
 	if err := a.mayConnect(peer); err != nil {
 		closeFD(fd)
-		a.refuse(peer, err)
+		a.server.refuse(a.loop, peer, err)
 		return
 	}
 	loop := a.server.place(a.accepted)
 	a.accepted++
 	c := newConn(loop, a.server.end, fd, peer)
+	if old := a.server.admission.enter(c); old != nil {
+		a.server.displace(old)
+	}
 	if loop == a.loop {
 		c.start(-1)
 		return
@@ -163,16 +166,7 @@ func (a *acceptor) mayConnect(peer netip.AddrPort) error {
 			return err
 		}
 	}
-	if a.server.full() {
-		return ErrMaxConns
-	}
-	return nil
-}
-
-func (a *acceptor) refuse(peer netip.AddrPort, reason error) {
-	if f := a.server.cfg.OnRefuse; f != nil {
-		a.loop.protect("refuse hook", func() { f(peer, reason) })
-	}
+	return a.server.admission.mayEnter(peer.Addr())
 }
 
 // shed turns the waiting peers away when there is no descriptor for them: the
@@ -192,7 +186,7 @@ func (a *acceptor) shed() {
 		if err != nil {
 			break
 		}
-		a.refuse(addrPort(sa), ErrNoDescriptors)
+		a.server.refuse(a.loop, addrPort(sa), ErrNoDescriptors)
 	}
 	a.rest()
 }

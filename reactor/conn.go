@@ -37,6 +37,12 @@ type ConnConfig struct {
 	// Default 0: never.
 	IdleTimeout time.Duration
 
+	// FrameTimeout closes a connection whose peer has sent a part of a frame and
+	// not the rest for so long, however slowly it goes on. Lower gives memory
+	// back sooner; too low cuts off peers on slow lines. Default 30 s; negative:
+	// never.
+	FrameTimeout time.Duration
+
 	// CloseTimeout is how long a closed connection may take to drain its
 	// output and to see the peer's end. Default 5 s.
 	CloseTimeout time.Duration
@@ -74,6 +80,7 @@ func (c *ConnConfig) setDefaults() {
 	c.LowWater = cmp.Or(c.LowWater, c.HighWater/4)
 	c.HardCap = cmp.Or(c.HardCap, 8<<20)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
+	c.FrameTimeout = cmp.Or(c.FrameTimeout, 30*time.Second)
 	c.CloseTimeout = cmp.Or(c.CloseTimeout, 5*time.Second)
 	c.KeepAlive = cmp.Or(c.KeepAlive, 5*time.Second)
 	c.PeerTimeout = cmp.Or(c.PeerTimeout, 8*time.Second)
@@ -104,6 +111,11 @@ type endpoint struct {
 	onWater func(*Conn, bool)
 	onGone  func(*Conn) // after the descriptor is closed
 	log     *slog.Logger
+
+	// Of a server with a pool of unproven connections.
+	prove           func(*Conn) error // nil: connections need no proof
+	provenByMessage bool
+	unprovenTimeout time.Duration
 }
 
 // state is where a connection is in its life. It only goes forward.
@@ -151,12 +163,19 @@ type Conn struct {
 	frameEnd   int    // end in writing of the frame at written, for SingleFrameWrites
 	lastInput  time.Duration
 	lastOutput time.Duration // when the kernel last took output, or output began to wait
-	idleTimer  *Timer
+	started    time.Duration
+	frameSince time.Duration // when the first frame of in became the first
+	unproven   bool          // is in the server's pool, or was pushed out of it
+	inputTimer *Timer
 	stallTimer *Timer
 	closeTimer *Timer
 	peerTimer  *Timer
 	property   any
 	router     *Router[*Conn]
+
+	// Guarded by the mu of the server's admission.
+	place        place
+	older, newer *Conn // neighbours in the pool of unproven connections
 
 	ended   atomic.Bool  // no further frame is dispatched
 	sealed  atomic.Bool  // sendErr is set
@@ -173,7 +192,7 @@ type Conn struct {
 // is adopted by loop with start.
 func newConn(loop *Loop, end *endpoint, fd int, remote netip.AddrPort) *Conn {
 	setOptions(fd, end.cfg.KeepAlive)
-	return &Conn{loop: loop, end: end, fd: fd, remote: remote, local: localAddr(fd), router: end.router}
+	return &Conn{loop: loop, end: end, fd: fd, remote: remote, local: localAddr(fd), router: end.router, unproven: end.prove != nil}
 }
 
 // start makes the connection live on its loop. index is the slot that it has
@@ -192,10 +211,9 @@ func (c *Conn) start(index int32) {
 	} else {
 		c.loop.slots[index].p = c
 	}
-	c.lastInput = c.loop.now
-	if idle := c.end.cfg.IdleTimeout; idle > 0 {
-		c.idleTimer = c.loop.After(idle, c.checkIdle)
-	}
+	c.started = c.loop.clock()
+	c.listen()
+	c.checkInput()
 	c.hook(func() {
 		if c.end.onStart != nil {
 			c.end.onStart(c)
@@ -241,8 +259,23 @@ func (c *Conn) ResumeReading() {
 		return
 	}
 	c.withheld = false
-	c.lastInput = c.loop.now // the peer was not listened to: its idle time begins anew
+	c.listen()
 	c.again()
+}
+
+// Proven moves the connection out of the server's pool of unproven connections
+// into a place of ServerConfig.MaxConns; without such a place it is closed, and
+// OnRefuse is told. It does nothing if the connection was proven before or the
+// server has no pool. Call it on the loop only.
+func (c *Conn) Proven() {
+	if !c.unproven || c.state != stateOpen {
+		return
+	}
+	if err := c.end.prove(c); err != nil {
+		c.drain(err)
+		return
+	}
+	c.unproven = false
 }
 
 // Close ends the connection in order: no further frame is dispatched, Send
@@ -396,7 +429,7 @@ func (c *Conn) teardown(reason error) {
 }
 
 func (c *Conn) stopTimers() {
-	for _, t := range []*Timer{c.idleTimer, c.stallTimer, c.closeTimer, c.peerTimer} {
+	for _, t := range []*Timer{c.inputTimer, c.stallTimer, c.closeTimer, c.peerTimer} {
 		if t != nil {
 			t.Stop()
 		}
@@ -413,21 +446,6 @@ func (c *Conn) hook(f func()) {
 	if !ok && c.state == stateOpen {
 		c.reset(ErrPanic)
 	}
-}
-
-// checkIdle runs when the peer may have been idle for long enough, and comes
-// back when it cannot have been.
-func (c *Conn) checkIdle() {
-	idle := c.end.cfg.IdleTimeout
-	left := c.lastInput + idle - c.loop.clock()
-	if c.paused || c.withheld { // it is this side that does not read
-		left = idle
-	}
-	if left > 0 {
-		c.idleTimer.Reset(left)
-		return
-	}
-	c.drain(ErrIdle)
 }
 
 // socketError returns what ended a socket that is over in both directions.

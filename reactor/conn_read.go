@@ -131,6 +131,7 @@ func (c *Conn) hold(rest []byte) error {
 		return err
 	}
 	c.in, c.inStart = append(b, rest...), 0
+	c.frameBegan()
 	return nil
 }
 
@@ -143,9 +144,12 @@ func (c *Conn) parseHeld(t *turn) error {
 	if c.in == nil {
 		return err // a handler ended the connection
 	}
-	c.inStart = len(c.in) - len(rest)
-	if len(rest) == 0 {
+	switch start := len(c.in) - len(rest); {
+	case len(rest) == 0:
 		c.releaseInput()
+	case start != c.inStart:
+		c.inStart = start
+		c.frameBegan()
 	}
 	return err
 }
@@ -181,6 +185,9 @@ func (c *Conn) dispatch(b []byte, t *turn) (rest []byte, err error) {
 		if c.unsent() >= c.end.cfg.HighWater {
 			c.flush()
 		}
+	}
+	if known > 0 && c.unproven && c.end.provenByMessage {
+		c.Proven()
 	}
 	return b, nil
 }

@@ -29,7 +29,7 @@ func (c *Conn) Send(id int32, body []byte) error {
 	return err
 }
 
-// enqueue appends the frame and tells whether the loop has to be woken.
+// enqueue appends the frame and reports whether the loop has to be woken.
 func (c *Conn) enqueue(id int32, body []byte) (wake bool, err error) {
 	size := HeaderSize + len(body)
 	c.mu.Lock()
@@ -222,6 +222,7 @@ func (c *Conn) watchWater() {
 		c.tellWater()
 	case c.paused && pending <= c.end.cfg.LowWater:
 		c.paused = false
+		c.listen()
 		c.tellWater()
 		c.again() // there may be frames that are held, or input in the kernel
 	}

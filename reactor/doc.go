@@ -31,12 +31,15 @@
 //
 // # Limits
 //
-// Everything is bounded. A connection that is not read by its peer is no
-// longer read itself above a high-water mark, fails Send at a hard cap, and is
-// closed when its peer takes nothing for a while; see ConnConfig. A server has
-// an exact limit on connections and goes on when the process runs out of
-// descriptors. A panic of a handler ends its connection, or costs its
-// datagram, and nothing else.
+// Everything is bounded. A connection that its peer does not read is no longer
+// read itself above a high-water mark, fails Send at a hard cap, and is closed
+// when its peer takes nothing for a while; see ConnConfig. There are deadlines
+// for idle peers, for half a frame, and for a network that went silent. A server
+// has an exact limit on connections, one per address, and a pool of its own for
+// peers that have not proven themselves; see Conn.Proven. It goes on when the
+// process runs out of descriptors. A panic of a handler ends its connection, or
+// costs its datagram, and nothing else. A handler that cannot keep up pauses its
+// connection: Conn.PauseReading.
 //
 // # Left out
 //

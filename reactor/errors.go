@@ -26,10 +26,18 @@ var (
 	ErrIdle = errors.New("reactor: idle for too long")
 	// ErrPeerLost: the peer's machine acknowledged no output for PeerTimeout.
 	ErrPeerLost = errors.New("reactor: the peer's machine does not answer")
+	// ErrSlowFrame: the peer took longer than FrameTimeout for one frame.
+	ErrSlowFrame = errors.New("reactor: half a frame for too long")
 	// ErrPanic: a handler or hook of this connection panicked.
 	ErrPanic = errors.New("reactor: handler panicked")
 	// ErrMaxConns: the server holds as many connections as it may.
 	ErrMaxConns = errors.New("reactor: connection limit reached")
+	// ErrMaxPerAddr: the server holds as many connections of the peer's address
+	// as it may.
+	ErrMaxPerAddr = errors.New("reactor: connection limit of the address reached")
+	// ErrUnproven: the peer did not prove itself in time, or before the pool of
+	// unproven connections was full.
+	ErrUnproven = errors.New("reactor: not proven in time")
 	// ErrNoDescriptors: the process or the machine is out of descriptors.
 	ErrNoDescriptors = errors.New("reactor: out of file descriptors")
 	// ErrNoBuffers: the buffer pool is at its ceiling.

@@ -224,11 +224,11 @@ func TestIdleIsJudgedByInput(t *testing.T) {
 			defer k.close()
 			k.conn.paused = c.paused
 			k.conn.lastInput = k.loop.clock() - c.ago
-			k.conn.checkIdle()
+			k.conn.checkInput()
 			if open := k.conn.state == stateOpen; open != c.open {
 				t.Errorf("open: %v, want %v", open, c.open)
 			}
-			if c.open && k.conn.idleTimer.index < 0 {
+			if c.open && k.conn.inputTimer.index < 0 {
 				t.Error("nobody looks again")
 			}
 		})

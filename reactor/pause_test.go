@@ -168,9 +168,9 @@ func TestPauseStopsTheIdleClock(t *testing.T) {
 	defer k.close()
 	k.conn.PauseReading()
 	k.conn.lastInput = k.loop.clock() - 2*time.Hour
-	k.conn.checkIdle()
+	k.conn.checkInput()
 	k.conn.ResumeReading()
-	k.conn.checkIdle()
+	k.conn.checkInput()
 	if k.conn.state != stateOpen {
 		t.Errorf("closed for %v", k.conn.reason)
 	}

@@ -41,9 +41,37 @@ type ServerConfig struct {
 	// batches smaller. Default: GOMAXPROCS.
 	Loops int
 
-	// MaxConns is the exact number of connections at a time. One more is
-	// closed at once and told to OnRefuse. Default 0: no limit.
+	// MaxConns is the exact number of connections at a time, without those in
+	// the pool of MaxUnproven. One more is closed at once and told to OnRefuse.
+	// Default 0: no limit.
 	MaxConns int
+
+	// MaxPerAddr is the number of connections of one IP address, unproven ones
+	// included; an IPv6 address counts as its /64 network. One more is refused
+	// with ErrMaxPerAddr. Lower keeps one machine from taking all places; too
+	// low turns away peers that share an address (NAT). Default 0: no limit.
+	MaxPerAddr int
+
+	// MaxUnproven is the number of connections that are not proven yet. They
+	// take no place of MaxConns. A connection is proven by its first message
+	// that has a handler, or with AwaitProof by Conn.Proven. When the pool is
+	// full, its oldest connection is reset in favour of a new one, so peers that
+	// keep silent push out each other and nobody else. Higher leaves peers more
+	// time in a flood, at a descriptor each. Default 0: no pool, a connection
+	// takes a place of MaxConns from the start.
+	MaxUnproven int
+
+	// MaxUnprovenPerAddr is the part of that pool that one address may have;
+	// one more is refused with ErrMaxPerAddr. Default 0: no limit.
+	MaxUnprovenPerAddr int
+
+	// AwaitProof leaves it to Conn.Proven alone to prove a connection, as when
+	// peers have to log in.
+	AwaitProof bool
+
+	// UnprovenTimeout closes a connection of the pool that is not proven for so
+	// long. Default 0: never.
+	UnprovenTimeout time.Duration
 
 	// Spread is how connections are given to loops. Default LeastConns.
 	Spread Spread
@@ -68,8 +96,11 @@ type ServerConfig struct {
 	// away. It runs on the accepting loop. Default: everybody may.
 	Admit func(peer netip.AddrPort) error
 
-	// OnRefuse runs when a peer is turned away, with ErrMaxConns,
-	// ErrNoDescriptors or the error of Admit. It runs on the accepting loop.
+	// OnRefuse runs when a peer is turned away, with ErrMaxConns, ErrMaxPerAddr,
+	// ErrNoDescriptors or the error of Admit, or with ErrUnproven when a
+	// connection is pushed out of the pool of MaxUnproven. It runs on the
+	// accepting loop, or on that of the connection if it was refused when it
+	// was proven.
 	OnRefuse func(peer netip.AddrPort, reason error)
 
 	// DrainTimeout is how long connections may take to end after Shutdown or
@@ -93,6 +124,8 @@ type Server struct {
 	stop  chan struct{}  // closed by Shutdown
 	hurry chan struct{}  // closed by Close
 	empty chan struct{}  // closed when draining and no connection is left
+
+	admission *admission
 
 	total    atomic.Int64 // connections; only the acceptor adds
 	draining atomic.Bool
@@ -124,10 +157,10 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := cfg.Conn.validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Loops < 0 || cfg.MaxConns < 0 {
-		return nil, fmt.Errorf("reactor: server %v: Loops %d, MaxConns %d: want no negative number", cfg.Addr, cfg.Loops, cfg.MaxConns)
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	s := &Server{cfg: cfg, stop: make(chan struct{}), hurry: make(chan struct{}), empty: make(chan struct{}), conns: make([]atomic.Int64, cfg.Loops)}
+	s := &Server{cfg: cfg, admission: newAdmission(&cfg), stop: make(chan struct{}), hurry: make(chan struct{}), empty: make(chan struct{}), conns: make([]atomic.Int64, cfg.Loops)}
 	for range cfg.Loops {
 		s.loops = append(s.loops, NewLoop(cfg.Log))
 	}
@@ -136,7 +169,29 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		onStart: cfg.OnStart, onClose: cfg.OnClose, onEOF: cfg.OnEOF, onWater: cfg.OnBackPressure,
 		onGone: s.gone,
 	}
+	if s.admission.pooled {
+		s.end.prove, s.end.unprovenTimeout = s.prove, cfg.UnprovenTimeout
+		s.end.provenByMessage = !cfg.AwaitProof
+	}
 	return s, nil
+}
+
+func (c *ServerConfig) validate() error {
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{"Loops", c.Loops}, {"MaxConns", c.MaxConns}, {"MaxPerAddr", c.MaxPerAddr},
+		{"MaxUnproven", c.MaxUnproven}, {"MaxUnprovenPerAddr", c.MaxUnprovenPerAddr},
+	} {
+		if n.value < 0 {
+			return fmt.Errorf("reactor: server %v: %s is %d, want no negative number", c.Addr, n.name, n.value)
+		}
+	}
+	if c.MaxUnproven == 0 && (c.AwaitProof || c.UnprovenTimeout > 0 || c.MaxUnprovenPerAddr > 0) {
+		return fmt.Errorf("reactor: server %v: AwaitProof, UnprovenTimeout and MaxUnprovenPerAddr need MaxUnproven", c.Addr)
+	}
+	return nil
 }
 
 // Listen binds the address. Serve does it too, if it has not been done.
@@ -164,8 +219,11 @@ func (s *Server) Addr() netip.AddrPort {
 // Loops returns the server's loops.
 func (s *Server) Loops() []*Loop { return s.loops }
 
-// Conns returns the number of connections at the moment.
+// Conns returns the number of connections at the moment, unproven ones included.
 func (s *Server) Conns() int { return int(s.total.Load()) }
+
+// Unproven returns how many of them are in the pool of MaxUnproven.
+func (s *Server) Unproven() int { return s.admission.unprovenNow() }
 
 // RunOnAllLoops posts f to each loop.
 func (s *Server) RunOnAllLoops(f func(*Loop)) {
@@ -308,17 +366,36 @@ func (s *Server) gone(c *Conn) {
 			s.conns[i].Add(-1)
 		}
 	}
+	s.admission.leave(c)
 	s.total.Add(-1)
 	s.checkEmpty()
+}
+
+// prove gives a connection its place, or tells that there is none. It runs on
+// the connection's loop.
+func (s *Server) prove(c *Conn) error {
+	err := s.admission.prove(c)
+	if err != nil {
+		s.refuse(c.loop, c.remote, err)
+	}
+	return err
+}
+
+// displace resets a connection that was pushed out of the pool. It runs on the
+// accepting loop.
+func (s *Server) displace(c *Conn) {
+	c.finish(ErrUnproven, func() { c.reset(ErrUnproven) })
+	s.refuse(s.loops[0], c.remote, ErrUnproven)
+}
+
+func (s *Server) refuse(l *Loop, peer netip.AddrPort, reason error) {
+	if f := s.cfg.OnRefuse; f != nil {
+		l.protect("refuse hook", func() { f(peer, reason) })
+	}
 }
 
 func (s *Server) checkEmpty() {
 	if s.draining.Load() && s.total.Load() == 0 {
 		s.emptyOnce.Do(func() { close(s.empty) })
 	}
-}
-
-// full tells whether the limit on connections is reached.
-func (s *Server) full() bool {
-	return s.cfg.MaxConns > 0 && s.total.Load() >= int64(s.cfg.MaxConns)
 }
