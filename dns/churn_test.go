@@ -19,7 +19,7 @@ func editor(ctx context.Context, store *fakeStore, n int) {
 		cmdid := int32(i % uint32(n))
 		store.edit(services{{Modid: 1, Cmdid: cmdid}: {{IP: i, Port: uint16(1000 + cmdid)}}})
 		if i%16 == 0 {
-			store.Version(ctx) // let the others to the lock
+			store.Look(ctx) // let the others to the lock
 		}
 	}
 }

@@ -77,23 +77,23 @@ func (f *fakeStore) call(ctx context.Context, method string, read func()) error 
 	return err
 }
 
-func (f *fakeStore) Version(ctx context.Context) (version uint64, err error) {
-	err = f.call(ctx, "Version", func() { version = f.version })
-	return version, err
+func (f *fakeStore) Look(ctx context.Context) (mark route.Mark, err error) {
+	err = f.call(ctx, "Look", func() { mark = route.Mark{Version: f.version} })
+	return mark, err
 }
 
-func (f *fakeStore) Load(ctx context.Context, yield func(route.Key, route.Host)) (version uint64, err error) {
+func (f *fakeStore) Load(ctx context.Context, yield func(route.Key, route.Host)) (mark route.Mark, err error) {
 	var all services
 	var gate chan struct{}
-	err = f.call(ctx, "Load", func() { version, all, gate = f.version, maps.Clone(f.services), f.loadGate })
+	err = f.call(ctx, "Load", func() { mark.Version, all, gate = f.version, maps.Clone(f.services), f.loadGate })
 	if err != nil {
-		return 0, err
+		return mark, err
 	}
 	if gate != nil {
 		select {
 		case <-gate:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return mark, ctx.Err()
 		}
 	}
 	for key, hosts := range all {
@@ -101,22 +101,22 @@ func (f *fakeStore) Load(ctx context.Context, yield func(route.Key, route.Host))
 			yield(key, h)
 		}
 	}
-	return version, nil
+	return mark, nil
 }
 
-func (f *fakeStore) Changed(ctx context.Context, after, upTo uint64) (keys []route.Key, err error) {
-	gone := false
+func (f *fakeStore) Changed(ctx context.Context, after, upTo route.Mark) (changes route.Changes, err error) {
+	gone := upTo.Version < after.Version
 	err = f.call(ctx, "Changed", func() {
-		for v := after + 1; v <= upTo; v++ {
-			changed, ok := f.changes[v]
+		for v := after.Version + 1; v <= upTo.Version; v++ {
+			keys, ok := f.changes[v]
 			gone = gone || !ok
-			keys = append(keys, changed...)
+			changes.Keys = append(changes.Keys, keys...)
 		}
 	})
-	if gone {
-		return nil, errGone
+	if err == nil && gone {
+		err = errGone
 	}
-	return keys, err
+	return changes, err
 }
 
 // Hosts leaves out services without hosts, as a store may.

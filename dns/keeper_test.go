@@ -44,7 +44,7 @@ func TestStartFromSnapshotWithoutStore(t *testing.T) {
 	first.awaitMetric(t, "lars_dns_version", "102")
 	first.stop() // writes what has changed
 
-	store.setFault(errStore, "Version", "Load")
+	store.setFault(errStore, "Look", "Load")
 	in := start(t, store, keepAt(path))
 	p := dial(t, in)
 	p.ask(k12, k13)
@@ -59,7 +59,7 @@ func TestStartFromSnapshotWithoutStore(t *testing.T) {
 	})
 
 	store.edit(services{k12: {h1, h2}})
-	store.setFault(nil, "Version", "Load")
+	store.setFault(nil, "Look", "Load")
 	p.expect(k12, h1, h2) // alone: k13 is as it was
 	p.expectSilence()
 	eventually(t, "the service is ready", func() bool { return in.Ready() == nil })

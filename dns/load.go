@@ -16,7 +16,7 @@ const rowsPerGrace = 64
 // loaded is the result of a full load.
 type loaded struct {
 	demanded bool // nothing else was read while it ran
-	version  uint64
+	mark     route.Mark
 	cost     time.Duration
 	err      error
 
@@ -61,24 +61,24 @@ func (w *watcher) startLoad(ctx context.Context) {
 // goroutine. The table may be replaced meanwhile; what was replaced is in
 // since by then.
 func (w *watcher) load(ctx context.Context) loaded {
-	services, version, err := readAll(ctx, w.cfg.Store, w.cfg.QueryTimeout)
+	services, mark, err := readAll(ctx, w.cfg.Store, w.cfg.QueryTimeout)
 	if err != nil {
 		return loaded{err: err}
 	}
-	table := route.NewTable(version, services)
+	table := route.NewTable(mark.Version, services)
 	used := w.svc.table.Load()
 	if used == nil {
-		return loaded{version: version, table: table}
+		return loaded{mark: mark, table: table}
 	}
 	changes := make(map[route.Key][]route.Host)
 	for _, key := range route.Diff(used, table) {
 		changes[key] = table.Hosts(key)
 	}
-	return loaded{version: version, changes: changes}
+	return loaded{mark: mark, changes: changes}
 }
 
 // readAll reads all routes. It gives up when no row comes for grace.
-func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.Key][]route.Host, uint64, error) {
+func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.Key][]route.Host, route.Mark, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	patience := time.AfterFunc(grace, func() {
@@ -88,7 +88,7 @@ func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.K
 
 	services := make(map[route.Key][]route.Host)
 	rows := 0
-	version, err := store.Load(ctx, func(key route.Key, h route.Host) {
+	mark, err := store.Load(ctx, func(key route.Key, h route.Host) {
 		services[key] = append(services[key], h)
 		if rows++; rows%rowsPerGrace == 0 {
 			patience.Reset(grace)
@@ -97,7 +97,7 @@ func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.K
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("load all routes: %w", context.Cause(ctx))
 	}
-	return services, version, err
+	return services, mark, err
 }
 
 // take brings in the result of a full load.
@@ -134,7 +134,7 @@ func (w *watcher) loadFailed(l loaded) {
 // takeDemanded takes a load as the truth, with its version.
 func (w *watcher) takeDemanded(l loaded) {
 	first := !w.svc.isFresh()
-	w.cursor, w.demand, w.failures = l.version, "", 0
+	w.cursor, w.demand, w.failures = l.mark, "", 0
 	w.store.Worked()
 	if l.table != nil {
 		w.svc.publish(l.table, nil)
@@ -142,13 +142,13 @@ func (w *watcher) takeDemanded(l loaded) {
 			l.table.All(func(key route.Key, _ []route.Host) bool { return yield(key) })
 		})
 	} else {
-		w.replace(w.svc.table.Load().With(l.version, l.changes), slices.Collect(maps.Keys(l.changes)))
+		w.replace(w.svc.table.Load().With(l.mark.Version, l.changes), slices.Collect(maps.Keys(l.changes)))
 	}
 	w.svc.confirm()
 	if first {
 		w.keep() // also if nothing differs: the time does
 		services, hosts := w.svc.table.Load().Len()
-		w.cfg.Log.Info("dns: routes loaded", "version", l.version, "services", services, "hosts", hosts,
+		w.cfg.Log.Info("dns: routes loaded", "version", l.mark.Version, "services", services, "hosts", hosts,
 			"took", l.cost.Round(time.Millisecond))
 	}
 }
@@ -161,6 +161,6 @@ func (w *watcher) takePeriodic(l loaded, since map[route.Key]struct{}) {
 		delete(l.changes, key)
 	}
 	if len(l.changes) > 0 {
-		w.replace(w.svc.table.Load().With(w.cursor, l.changes), slices.Collect(maps.Keys(l.changes)))
+		w.replace(w.svc.table.Load().With(w.cursor.Version, l.changes), slices.Collect(maps.Keys(l.changes)))
 	}
 }

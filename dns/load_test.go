@@ -17,16 +17,16 @@ type slowStore struct {
 	interval time.Duration
 }
 
-func (s slowStore) Load(ctx context.Context, yield func(route.Key, route.Host)) (uint64, error) {
+func (s slowStore) Load(ctx context.Context, yield func(route.Key, route.Host)) (route.Mark, error) {
 	for i := range s.rows {
 		select {
 		case <-time.After(s.interval):
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return route.Mark{}, ctx.Err()
 		}
 		yield(route.Key{Modid: 1, Cmdid: int32(i)}, route.Host{IP: 1, Port: 1})
 	}
-	return 7, nil
+	return route.Mark{Version: 7}, nil
 }
 
 func TestReadAllWaitsWhileRowsCome(t *testing.T) {
@@ -42,12 +42,12 @@ func TestReadAllWaitsWhileRowsCome(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := slowStore{rows: 1200, interval: tt.interval}
-				services, version, err := readAll(t.Context(), store, grace)
+				services, mark, err := readAll(t.Context(), store, grace)
 				if !errors.Is(err, tt.want) {
 					t.Fatalf("error %v, want %v", err, tt.want)
 				}
-				if err == nil && (len(services) != store.rows || version != 7) {
-					t.Errorf("%d services of version %d, want %d of 7", len(services), version, store.rows)
+				if err == nil && (len(services) != store.rows || mark.Version != 7) {
+					t.Errorf("%d services of version %d, want %d of 7", len(services), mark.Version, store.rows)
 				}
 			})
 		})

@@ -172,11 +172,11 @@ func (in *instance) awaitRecovery(t *testing.T, what string) {
 	})
 }
 
-// meter counts the calls of a Store and may hold back looks at the version.
+// meter counts the calls of a Store and may hold back looks.
 type meter struct {
 	dns.Store
 
-	gate chan struct{} // Version waits for a value if not nil
+	gate chan struct{} // Look waits for a value if not nil
 
 	mu    sync.Mutex // guards everything below
 	calls map[string]int
@@ -203,24 +203,24 @@ func (m *meter) reset() (calls map[string]int, asked []route.Key) {
 	return calls, asked
 }
 
-func (m *meter) Version(ctx context.Context) (uint64, error) {
+func (m *meter) Look(ctx context.Context) (route.Mark, error) {
 	if m.gate != nil {
 		select {
 		case <-m.gate:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return route.Mark{}, ctx.Err()
 		}
 	}
-	m.count("Version")
-	return m.Store.Version(ctx)
+	m.count("Look")
+	return m.Store.Look(ctx)
 }
 
-func (m *meter) Load(ctx context.Context, yield func(route.Key, route.Host)) (uint64, error) {
+func (m *meter) Load(ctx context.Context, yield func(route.Key, route.Host)) (route.Mark, error) {
 	m.count("Load")
 	return m.Store.Load(ctx, yield)
 }
 
-func (m *meter) Changed(ctx context.Context, after, upTo uint64) ([]route.Key, error) {
+func (m *meter) Changed(ctx context.Context, after, upTo route.Mark) (route.Changes, error) {
 	m.count("Changed")
 	return m.Store.Changed(ctx, after, upTo)
 }

@@ -41,7 +41,7 @@ func TestAnswers(t *testing.T) {
 func TestHeldUntilLoaded(t *testing.T) {
 	store := newFakeStore()
 	store.edit(services{k12: {h1}})
-	store.setFault(errStore, "Version", "Load")
+	store.setFault(errStore, "Look", "Load")
 	in := start(t, store, nil)
 	p, q := dial(t, in), dial(t, in)
 	p.ask(k12)
@@ -51,7 +51,7 @@ func TestHeldUntilLoaded(t *testing.T) {
 	if err := in.Ready(); err == nil || !strings.Contains(err.Error(), "no routes yet") || !strings.Contains(err.Error(), errStore.Error()) {
 		t.Errorf("Ready() = %v, want that no routes are there, and why", err)
 	}
-	store.setFault(nil, "Version", "Load")
+	store.setFault(nil, "Look", "Load")
 	p.expect(k12, h1)
 	q.expect(k13)
 	eventually(t, "the service is ready", func() bool { return in.Ready() == nil })

@@ -11,21 +11,22 @@ import (
 
 // Store is where routes come from. It is called from two goroutines at a time.
 type Store interface {
-	// Version returns the version of the routes. Edits raise it; if it is lower
-	// than before, anything may have changed.
-	Version(ctx context.Context) (uint64, error)
+	// Look returns a mark of the record of edits. Another mark than before
+	// means that something was recorded.
+	Look(ctx context.Context) (route.Mark, error)
 
 	// Load calls yield for each host of each service, in any order, and
-	// returns the version of the state that it read. It does not call yield
+	// returns the mark of the state that it read. It does not call yield
 	// after it has returned.
-	Load(ctx context.Context, yield func(route.Key, route.Host)) (uint64, error)
+	Load(ctx context.Context, yield func(route.Key, route.Host)) (route.Mark, error)
 
-	// Changed returns the services that edits above version after, up to upTo,
-	// have touched. It fails with route.ErrHistoryGone if it may miss any.
-	Changed(ctx context.Context, after, upTo uint64) ([]route.Key, error)
+	// Changed returns what was recorded after one mark, up to another. If it
+	// may miss any service it fails with route.ErrHistoryGone, and returns
+	// those that are on record.
+	Changed(ctx context.Context, after, upTo route.Mark) (route.Changes, error)
 
 	// Hosts returns the present hosts of services: at least as new as the
-	// version that was read last.
+	// mark that was read last.
 	Hosts(ctx context.Context, keys []route.Key) (map[route.Key][]route.Host, error)
 }
 

@@ -110,7 +110,7 @@ func TestVersionBackwardsDuringReload(t *testing.T) {
 		f.version = 50
 		f.put(services{k12: {h2}, k13: nil})
 	})
-	store.await(t, "Version", 1)
+	store.await(t, "Look", 1)
 	gate <- struct{}{}
 	gate <- struct{}{}
 	p.expect(k12, h2)
@@ -140,7 +140,7 @@ func TestStoreTroubleKeepsAnswering(t *testing.T) {
 		begin func(*fakeStore)
 		end   func(*fakeStore)
 	}{
-		{"fails", func(f *fakeStore) { f.fail["Version"], f.fail["Load"] = errStore, errStore },
+		{"fails", func(f *fakeStore) { f.fail["Look"], f.fail["Load"] = errStore, errStore },
 			func(f *fakeStore) { clear(f.fail) }},
 		{"hangs", func(f *fakeStore) { f.hang = true }, func(f *fakeStore) { f.hang = false }},
 	} {
@@ -152,7 +152,7 @@ func TestStoreTroubleKeepsAnswering(t *testing.T) {
 			p.ask(k12)
 			p.expect(k12, h1)
 			store.do(tt.begin)
-			store.await(t, "Version", 3)
+			store.await(t, "Look", 3)
 			in.awaitMetric(t, "lars_dns_store_up", "0")
 			p.ask(k12)
 			p.expect(k12, h1)

@@ -3,7 +3,6 @@ package dns
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -29,8 +28,7 @@ const (
 	hostsChunk = 1000
 )
 
-// watcher keeps the table equal to the store. It looks for new versions, and
-// loads the services that changed; from time to time a goroutine beside it
+// watcher keeps the table equal to the store. It looks for edits, and loads the services that changed; from time to time a goroutine beside it
 // loads all, to find what was written without a change record.
 //
 // It is the only one who replaces the table. The cursor moves only when all
@@ -42,9 +40,9 @@ type watcher struct {
 	results chan loaded // capacity 1: its sender never waits
 
 	// Owned by the watcher goroutine.
-	cursor   uint64 // version whose changes are all in the table
-	demand   string // why only a full load can tell what changed; "": changes tell
-	failures int    // looks at the store that failed in a row
+	cursor   route.Mark // all that was recorded up to it is in the table
+	demand   string     // why only a full load can tell what changed; "": changes tell
+	failures int        // looks at the store that failed in a row
 	store    *outage.User
 	reload   *outage.User
 	cut      map[route.Key]struct{} // services whose route is over a frame
@@ -136,7 +134,7 @@ func (w *watcher) note(ctx context.Context, err error) {
 	w.svc.blame(err)
 }
 
-// poll compares versions and loads what changed.
+// poll looks for edits and loads what they changed.
 func (w *watcher) poll(ctx context.Context) error {
 	w.counts.polls.Inc()
 	err := w.step(ctx)
@@ -147,45 +145,40 @@ func (w *watcher) poll(ctx context.Context) error {
 }
 
 func (w *watcher) step(ctx context.Context) error {
-	version, err := w.version(ctx)
-	switch {
-	case err != nil:
+	mark, err := w.mark(ctx)
+	if err != nil || mark == w.cursor {
 		return err
-	case version < w.cursor:
-		w.demandLoad(fmt.Sprintf("the version went back from %d to %d", w.cursor, version))
-		return nil
-	case version == w.cursor:
-		return nil
 	}
-	return w.advance(ctx, version)
+	return w.advance(ctx, mark)
 }
 
-// advance brings in the changes up to a version.
-func (w *watcher) advance(ctx context.Context, version uint64) error {
+// advance brings in what was recorded up to a mark.
+func (w *watcher) advance(ctx context.Context, mark route.Mark) error {
 	start := time.Now()
-	keys, err := w.changed(ctx, version)
+	changes, err := w.changed(ctx, mark)
+	if errors.Is(err, route.ErrHistoryGone) {
+		w.demandLoad(err.Error())
+		return nil
+	}
 	if err != nil {
-		if errors.Is(err, route.ErrHistoryGone) {
-			w.demandLoad(err.Error())
-			return nil
-		}
 		return err
 	}
+	keys := changes.Keys
 	hosts := make(map[route.Key][]route.Host, len(keys))
 	for chunk := range slices.Chunk(keys, hostsChunk) {
 		if err := w.hosts(ctx, chunk, hosts); err != nil {
 			return err
 		}
 	}
-	w.apply(version, hosts)
+	w.apply(mark, hosts)
 	w.counts.deltaTime.Observe(time.Since(start).Seconds())
 	return nil
 }
 
 // apply puts services into the table and moves the cursor.
-func (w *watcher) apply(version uint64, hosts map[route.Key][]route.Host) {
+func (w *watcher) apply(mark route.Mark, hosts map[route.Key][]route.Host) {
 	old := w.svc.table.Load()
-	table := old.With(version, hosts)
+	table := old.With(mark.Version, hosts)
 	var changed []route.Key
 	for key := range hosts {
 		if w.since != nil {
@@ -195,7 +188,7 @@ func (w *watcher) apply(version uint64, hosts map[route.Key][]route.Host) {
 			changed = append(changed, key)
 		}
 	}
-	w.cursor = version
+	w.cursor = mark
 	w.replace(table, changed)
 }
 
@@ -230,13 +223,13 @@ func (w *watcher) watchLengths(table *route.Table, keys iter.Seq[route.Key]) {
 	w.counts.cut.Set(float64(len(w.cut)))
 }
 
-func (w *watcher) version(ctx context.Context) (uint64, error) {
+func (w *watcher) mark(ctx context.Context) (route.Mark, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.QueryTimeout)
 	defer cancel()
-	return w.cfg.Store.Version(ctx)
+	return w.cfg.Store.Look(ctx)
 }
 
-func (w *watcher) changed(ctx context.Context, upTo uint64) ([]route.Key, error) {
+func (w *watcher) changed(ctx context.Context, upTo route.Mark) (route.Changes, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.QueryTimeout)
 	defer cancel()
 	return w.cfg.Store.Changed(ctx, w.cursor, upTo)

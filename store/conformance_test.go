@@ -49,6 +49,7 @@ func TestManyServicesInOneEditAndOneQuestion(t *testing.T) {
 			changes = append(changes, add(key(i, -i), host(uint32(i)), host(uint32(i+1))))
 			keys = append(keys, key(i, -i))
 		}
+		before := e.look(db)
 		r := e.edit(db, changes...)
 		e.want("services touched", len(r.Services), services)
 		e.want("announcements", e.number(`SELECT COUNT(*) FROM RouteChange WHERE version = ?`, r.Version), int64(services))
@@ -59,11 +60,11 @@ func TestManyServicesInOneEditAndOneQuestion(t *testing.T) {
 		for _, k := range keys {
 			e.want("hosts of "+k.String(), len(hosts[k]), 2)
 		}
-		changed, err := db.Changed(e.Context(), r.Version-1, r.Version)
+		changed, err := db.Changed(e.Context(), before, e.look(db))
 		if err != nil {
 			e.Fatal(err)
 		}
-		e.want("changed services", len(changed), services)
+		e.want("changed services", len(changed.Keys), services)
 	})
 }
 
@@ -155,7 +156,8 @@ func TestMovingAHostAnnouncesBothServices(t *testing.T) {
 	eachDialect(t, func(e *env) {
 		db := e.migrated()
 		from, to := key(1, 1), key(1, 2)
-		before := e.edit(db, add(from, host(1), host(2))).Version
+		e.edit(db, add(from, host(1), host(2)))
+		before := e.look(db)
 		r := e.edit(db, remove(from, host(1)), add(to, host(1)))
 		want := []route.ServiceChange{
 			{Key: from, Removed: []route.Host{host(1)}},
@@ -164,11 +166,11 @@ func TestMovingAHostAnnouncesBothServices(t *testing.T) {
 		if diff := cmp.Diff(want, r.Services); diff != "" {
 			e.Errorf("result (-want +got):\n%s", diff)
 		}
-		keys, err := db.Changed(e.Context(), before, r.Version)
+		changes, err := db.Changed(e.Context(), before, e.look(db))
 		if err != nil {
 			e.Fatal(err)
 		}
-		if diff := cmp.Diff([]route.Key{from, to}, keys); diff != "" {
+		if diff := cmp.Diff([]route.Key{from, to}, changes.Keys); diff != "" {
 			e.Errorf("announced (-want +got):\n%s", diff)
 		}
 	})
@@ -303,9 +305,9 @@ func TestConcurrentEditorsLoseNothing(t *testing.T) {
 		e.want("hosts", len(e.load(db).Hosts(key(1, 2))), editors*edits)
 		broken := e.number(`SELECT COUNT(*) FROM RouteAudit a JOIN RouteAudit b ON b.id = a.id + 1 WHERE b.previous <> a.version`)
 		e.want("edits that did not follow the one before", broken, int64(0))
-		keys, err := db.Changed(e.Context(), 1_699_999_999, e.version(db))
-		if err != nil || len(keys) != 1 {
-			e.Fatalf("changed: %v, %v", keys, err)
+		changes, err := db.Changed(e.Context(), route.Mark{Version: 1_699_999_999}, e.look(db))
+		if err != nil || len(changes.Keys) != 1 {
+			e.Fatalf("changed: %v, %v", changes, err)
 		}
 	})
 }

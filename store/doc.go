@@ -5,8 +5,8 @@
 //	if err != nil { ... }
 //	defer db.Close()
 //	if err := db.CheckSchema(ctx, store.ForRoutes); err != nil { ... } // says how to make the tables
-//	version, err := db.Load(ctx, func(k route.Key, h route.Host) { ... })
-//	keys, err := db.Changed(ctx, version, newer)
+//	mark, err := db.Load(ctx, func(k route.Key, h route.Host) { ... })
+//	changes, err := db.Changed(ctx, mark, newer) // newer, err := db.Look(ctx)
 //	result, err := db.EditRoutes(ctx, route.Edit{Who: "me", Changes: changes})
 //
 // Versions. An edit is one transaction that locks the row of RouteVersion,

@@ -113,15 +113,24 @@ func (e *env) version(db *DB) uint64 {
 	return v
 }
 
+func (e *env) look(db *DB) route.Mark {
+	e.Helper()
+	mark, err := db.Look(e.Context())
+	if err != nil {
+		e.Fatal(err)
+	}
+	return mark
+}
+
 // load returns all routes as a table.
 func (e *env) load(db *DB) *route.Table {
 	e.Helper()
 	services := make(map[route.Key][]route.Host)
-	v, err := db.Load(e.Context(), func(k route.Key, h route.Host) { services[k] = append(services[k], h) })
+	mark, err := db.Load(e.Context(), func(k route.Key, h route.Host) { services[k] = append(services[k], h) })
 	if err != nil {
 		e.Fatal(err)
 	}
-	return route.NewTable(v, services)
+	return route.NewTable(mark.Version, services)
 }
 
 func (e *env) wantError(err, want error) {

@@ -102,8 +102,52 @@ var changedTests = []struct {
 	},
 	{
 		name:   "a version that went backwards",
-		do:     func(e *env, db *DB) { e.cppEdit(keyA, host(1), now-3600) },
+		do:     func(e *env, db *DB) { e.exec(`UPDATE RouteVersion SET version = ?`, now-3600) },
 		reload: true,
+	},
+	{
+		// Our edits of a burst have run the version ahead of the clock, which
+		// is what the page of the C++ stack sets it to.
+		name: "a C++ editor whose version is behind ours",
+		do:   func(e *env, db *DB) { e.cppEdit(keyA, host(1), now-3600) },
+		want: []route.Key{keyA},
+	},
+	{
+		name: "a C++ editor with the version of the edit before",
+		do:   func(e *env, db *DB) { e.cppEdit(keyA, host(1), now) },
+		want: []route.Key{keyA},
+	},
+	{
+		name: "a C++ editor that sets the version back, which hides an edit of ours",
+		do: func(e *env, db *DB) {
+			e.edit(db, add(keyB, host(1)))
+			e.cppEdit(keyA, host(1), now-1)
+		},
+		want: []route.Key{keyA, keyB},
+	},
+	{
+		name: "a C++ editor that has not written its version yet",
+		do: func(e *env, db *DB) {
+			e.exec(`INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, 1, ?)`, now+5)
+		},
+	},
+	{
+		// The dump is older than the newest change row that was seen.
+		name: "a dump that is restored",
+		do: func(e *env, db *DB) {
+			e.exec(`DELETE FROM RouteChange`)
+			e.exec(`INSERT INTO RouteChange (id, modid, cmdid, version) VALUES (1, 1, 1, ?)`, now-3600)
+			e.exec(`UPDATE RouteVersion SET version = ?`, now-3600)
+		},
+		reload: true,
+	},
+	{
+		// The nodes of a cluster give out interleaved ids.
+		name: "a change row with an id below the newest",
+		do: func(e *env, db *DB) {
+			e.exec(`INSERT INTO RouteChange (id, modid, cmdid, version) VALUES (4, 1, 1, ?)`, now)
+		},
+		want: []route.Key{keyA, key(7, 7)},
 	},
 	{
 		name:   "a cursor older than what is kept",
@@ -133,8 +177,10 @@ func TestChanged(t *testing.T) {
 			eachDialect(t, func(e *env) {
 				db := e.migrated()
 				e.exec(`UPDATE RouteVersion SET version = ?`, now)
+				e.exec(`INSERT INTO RouteChange (id, modid, cmdid, version) VALUES (3, 7, 7, ?), (5, 7, 7, ?)`, now-9, now)
+				before := e.look(db)
 				tt.do(e, db)
-				got, err := db.Changed(e.Context(), now, e.version(db))
+				got, err := db.Changed(e.Context(), before, e.look(db))
 				if tt.reload {
 					e.wantError(err, route.ErrHistoryGone)
 					return
@@ -142,7 +188,7 @@ func TestChanged(t *testing.T) {
 				if err != nil {
 					e.Fatal(err)
 				}
-				if diff := cmp.Diff(tt.want, got); diff != "" {
+				if diff := cmp.Diff(tt.want, got.Keys); diff != "" {
 					e.Errorf("services (-want +got):\n%s", diff)
 				}
 			})
@@ -198,13 +244,15 @@ func TestOldHistoryIsPruned(t *testing.T) {
 type follower struct {
 	e     *env
 	db    *DB
+	mark  route.Mark
 	table *route.Table
 }
 
 func (f *follower) poll() {
 	f.e.Helper()
-	v := f.e.version(f.db)
-	keys, err := f.db.Changed(f.e.Context(), f.table.Version(), v)
+	mark := f.e.look(f.db)
+	changes, err := f.db.Changed(f.e.Context(), f.mark, mark)
+	f.mark = mark
 	if errors.Is(err, route.ErrHistoryGone) {
 		f.table = f.e.load(f.db)
 		return
@@ -212,11 +260,11 @@ func (f *follower) poll() {
 	if err != nil {
 		f.e.Fatal(err)
 	}
-	hosts, err := f.db.Hosts(f.e.Context(), keys)
+	hosts, err := f.db.Hosts(f.e.Context(), changes.Keys)
 	if err != nil {
 		f.e.Fatal(err)
 	}
-	f.table = f.table.With(v, hosts)
+	f.table = f.table.With(mark.Version, hosts)
 }
 
 // Whatever our editors, a C++ editor and a C++ dns do, a follower that polls
@@ -226,7 +274,7 @@ func TestFollowerSeesEverything(t *testing.T) {
 	eachDialect(t, func(e *env) {
 		db := e.migrated()
 		rapid.Check(t, func(r *rapid.T) {
-			f := &follower{e: e, db: db, table: e.load(db)}
+			f := &follower{e: e, db: db, mark: e.look(db), table: e.load(db)}
 			steps := rapid.IntRange(1, 12).Draw(r, "steps")
 			for range steps {
 				k := key(int32(rapid.IntRange(1, 3).Draw(r, "modid")), 1)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -27,6 +28,7 @@ func TestCluster(t *testing.T) {
 		test func(w *world, c *testdb.Cluster)
 	}{
 		{"concurrent editors on two nodes", testEditorsOnTwoNodes},
+		{"page edits beside a C++ dns", testFinding56OnCluster},
 		{"a node is killed and comes back", testNodeKilled},
 		{"a node is killed under editors", testNodeKilledUnderEditors},
 		{"a node hangs", testNodeFrozen},
@@ -124,6 +126,48 @@ func testEditorsOnTwoNodes(w *world, c *testdb.Cluster) {
 	}
 	watcher.sees(len(results))
 	w.hasRoute(edited(len(results))...)
+}
+
+// testFinding56OnCluster: the page of the C++ stack, lars and a C++ dns that
+// deletes change rows work on different nodes, whose ids interleave, within the
+// same seconds. lars-dns pushes every edit without reading all routes again.
+func testFinding56OnCluster(w *world, c *testdb.Cluster) {
+	w.startDNS("-dns.reload_interval", "24h")
+	w.startReporter()
+	w.startAgent()
+	w.served(1, 1)
+	hosts := []netip.AddrPort{hostA, hostB}
+	for n := range 12 {
+		h := editedHost(n)
+		if n%3 == 0 {
+			w.on(c.DSN(2)).lars("route", "add", "1/1", h.String())
+		} else {
+			pageEdit(w.t, c.DB(1+n%2), h)
+		}
+		hosts = append(hosts, h.AddrPort())
+		slices.SortFunc(hosts, netip.AddrPort.Compare)
+		w.hasRoute(hosts...)
+		if n%2 == 0 {
+			execSQL(w.t, c.DB(1), `DELETE FROM RouteChange WHERE version <= (SELECT version FROM RouteVersion WHERE id = 1)`)
+		}
+	}
+}
+
+// pageEdit adds a host to 1/1 as the page of the C++ stack does: in three
+// statements, with the Unix second for its version.
+func pageEdit(t *testing.T, db *sql.DB, h route.Host) {
+	t.Helper()
+	now := time.Now().Unix()
+	execSQL(t, db, `INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, 1, ?, ?)`, h.IP, h.Port)
+	execSQL(t, db, `INSERT INTO RouteChange (modid, cmdid, version) VALUES (1, 1, ?)`, now)
+	execSQL(t, db, `UPDATE RouteVersion SET version = ? WHERE id = 1`, now)
+}
+
+func execSQL(t *testing.T, db *sql.DB, query string, args ...any) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
 }
 
 // testNodeKilledUnderEditors: the node dies while half of the editors work on
@@ -278,13 +322,13 @@ func follow(t *testing.T, dsn string) *follower {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	f := &follower{t: t, db: open(t, dsn), stop: stop, done: make(chan struct{}), hosts: make(map[route.Key][]route.Host)}
-	version, err := f.db.Version(t.Context())
+	mark, err := f.db.Look(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		defer close(f.done)
-		f.run(ctx, version)
+		f.run(ctx, mark)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -293,7 +337,7 @@ func follow(t *testing.T, dsn string) *follower {
 	return f
 }
 
-func (f *follower) run(ctx context.Context, version uint64) {
+func (f *follower) run(ctx context.Context, mark route.Mark) {
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	for {
@@ -302,30 +346,30 @@ func (f *follower) run(ctx context.Context, version uint64) {
 		case <-ctx.Done():
 			return
 		}
-		newest, err := f.poll(ctx, version)
+		newest, err := f.poll(ctx, mark)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, route.ErrHistoryGone):
-			f.t.Errorf("the history from %d to %d is not whole: %v", version, newest, err)
+			f.t.Errorf("the history from %v to %v is not complete: %v", mark, newest, err)
 			return
 		case err == nil:
-			version = newest
+			mark = newest
 		}
 	}
 }
 
-// poll takes in what changed after version.
-func (f *follower) poll(ctx context.Context, version uint64) (uint64, error) {
-	newest, err := f.db.Version(ctx)
+// poll takes in what changed after mark.
+func (f *follower) poll(ctx context.Context, mark route.Mark) (route.Mark, error) {
+	newest, err := f.db.Look(ctx)
 	if err != nil {
 		return newest, err
 	}
-	keys, err := f.db.Changed(ctx, version, newest)
+	changes, err := f.db.Changed(ctx, mark, newest)
 	if err != nil {
 		return newest, err
 	}
-	hosts, err := f.db.Hosts(ctx, keys)
+	hosts, err := f.db.Hosts(ctx, changes.Keys)
 	if err != nil {
 		return newest, err
 	}
