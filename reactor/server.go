@@ -277,6 +277,10 @@ func (s *Server) begin() error {
 	return nil
 }
 
+// StopAccepting closes the listening socket while Serve runs. The connections go
+// on, for a server that has something to finish before it shuts down.
+func (s *Server) StopAccepting() { s.loops[0].Post(s.acceptor.close) } // a stopped loop has closed it
+
 // Shutdown makes Serve stop accepting, drain the connections until ctx is
 // done, and return. It does not wait, so handlers may call it.
 func (s *Server) Shutdown(ctx context.Context) {

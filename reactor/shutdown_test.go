@@ -53,6 +53,33 @@ func TestShutdownDrains(t *testing.T) {
 	}
 }
 
+func TestStopAcceptingLeavesTheConnections(t *testing.T) {
+	s := newServer(t, ServerConfig{Router: echoes(), Loops: 2})
+	done := goServe(s, context.Background())
+	p := dialPeer(t, s.Addr())
+	p.send(1, "hello")
+	p.want(2, "hello")
+	s.StopAccepting()
+	s.StopAccepting()
+	for deadline := time.Now().Add(patience); ; {
+		nc, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			break
+		}
+		nc.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("connections are still made")
+		}
+	}
+	p.send(1, "still there")
+	p.want(2, "still there")
+	p.Close()
+	s.Shutdown(context.Background())
+	if err := await(t, done, "return of Serve"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestShutdownFromAHandler(t *testing.T) {
 	var s *Server
 	r := NewRouter[*Conn]()
