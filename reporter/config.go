@@ -15,10 +15,12 @@ import (
 // DefaultPort is the TCP port on which agents look for the report service.
 const DefaultPort = 7779
 
-// The limits of Threads and QueueSize.
+// The limits of Threads, QueueSize and Retention.
 const (
 	MaxThreads   = 64
 	MaxQueueSize = 1_000_000
+	MinRetention = time.Hour
+	MaxRetention = 100 * 365 * 24 * time.Hour
 )
 
 // Config describes a Server. Sink must be set; the zero value of everything
@@ -41,16 +43,27 @@ type Config struct {
 	// is far away; give the Sink as many connections. Lower: fewer connections.
 	Threads int
 
-	// QueueSize [reporter queue_size] is the number of reports that may wait
-	// for each storing thread, 1 to 1,000,000. Default 8192. Higher: a longer
-	// statement is bridged, with more memory. Lower: reports are dropped sooner.
+	// QueueSize [reporter queue_size] is the number of reports that may wait for
+	// their acknowledgement at each storing thread, 1 to 1,000,000. Default
+	// 8192. Above it, and above MaxRows, connections with such reports are not
+	// read until half of it is stored; their agents wait and merge. Higher: agents
+	// wait less while the database is away, with more memory. Lower: less memory.
 	QueueSize int
 
-	// MaxRows is the number of rows that each storing thread keeps while the
-	// Sink fails, and the number of results that may wait in its queue; there
-	// the last report may go over it. Default 100,000, about 20 MB. Higher: more
-	// hosts outlive a long outage. Lower: less memory.
+	// MaxRows is the number of rows that wait at each storing thread; the last
+	// report may go over it. Reports that are not acknowledged, those of the C++
+	// stack, are merged and read on: the oldest of their rows are dropped for new
+	// ones. Default 100,000, about 40 MB. Higher: more of their rows outlive a
+	// long outage. Lower: less memory.
 	MaxRows int
+
+	// Retention [reporter retention] is how long rows are kept that no report
+	// renews: those of hosts and callers that are gone. An hour at least, default
+	// 7 days. They are removed in small steps. Longer: a larger table.
+	Retention time.Duration
+
+	// Build is the version of the program, which agents see. Empty: none.
+	Build string
 
 	// QueryTimeout bounds one call of the Sink. Default 10 s. It should leave
 	// the Sink time to try a second database host. Higher: a hanging database
@@ -64,7 +77,7 @@ type Config struct {
 	RetryMin, RetryMax time.Duration
 
 	// FlushTimeout bounds how long Serve goes on storing what it has accepted,
-	// after the connections are closed. Default 5 s. Longer: less is lost when
+	// before it closes the connections. Default 5 s. Longer: less is lost when
 	// the database is slow, and the process ends later.
 	FlushTimeout time.Duration
 
@@ -90,6 +103,7 @@ func (c *Config) setDefaults() {
 	c.Threads = cmp.Or(c.Threads, 3)
 	c.QueueSize = cmp.Or(c.QueueSize, 8192)
 	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
+	c.Retention = cmp.Or(c.Retention, 7*24*time.Hour)
 	c.QueryTimeout = cmp.Or(c.QueryTimeout, 10*time.Second)
 	c.RetryMin = cmp.Or(c.RetryMin, 100*time.Millisecond)
 	c.RetryMax = cmp.Or(c.RetryMax, 5*time.Second)
@@ -111,6 +125,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("[reporter] queue_size: got %d, want 1..%d", c.QueueSize, MaxQueueSize)
 	case c.MaxRows < 1:
 		return fmt.Errorf("MaxRows: got %d, want at least 1", c.MaxRows)
+	case c.Retention < MinRetention || c.Retention > MaxRetention:
+		return fmt.Errorf("[reporter] retention: got %v, want %v..%v", c.Retention, MinRetention, MaxRetention)
 	case c.QueryTimeout < 0 || c.FlushTimeout < 0:
 		return fmt.Errorf("QueryTimeout %v, FlushTimeout %v: want more than 0", c.QueryTimeout, c.FlushTimeout)
 	case c.RetryMin < 0 || c.RetryMax < c.RetryMin:

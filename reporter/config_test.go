@@ -21,7 +21,7 @@ func TestNewRefuses(t *testing.T) {
 		{"rows", Config{Sink: newSink(), MaxRows: -1}, "MaxRows: got -1"},
 		{"timeout", Config{Sink: newSink(), QueryTimeout: -1}, "QueryTimeout -1ns"},
 		{"retry", Config{Sink: newSink(), RetryMin: time.Minute}, "RetryMin 1m0s, RetryMax 5s"},
-		{"loops", Config{Sink: newSink(), Reactor: reactor.ServerConfig{Loops: -1}}, "Loops -1"},
+		{"loops", Config{Sink: newSink(), Reactor: reactor.ServerConfig{Loops: -1}}, "Loops is -1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

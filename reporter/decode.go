@@ -13,6 +13,10 @@ import (
 // somebody keeps in step differ by far less.
 const maxAhead = 5 * time.Minute
 
+// maxResults is how many results a report may have: of hosts that exist, a frame
+// holds no more, since each takes nine bytes.
+const maxResults = larspb.MaxBody / 9
+
 // decoded is a report as the storing threads take it.
 type decoded struct {
 	rows    []route.CallStatus

@@ -38,6 +38,8 @@ type fakeSink struct {
 	history map[rowID][]route.CallStatus // all that ever came, in order
 	batches []int                        // rows of each successful call
 	do      func(ctx context.Context) error
+	doRows  func(rows []route.CallStatus) error // as do, with the rows
+	doPing  func() error                        // what PingStatus returns, nil for nil
 }
 
 func newSink() *fakeSink {
@@ -47,9 +49,9 @@ func newSink() *fakeSink {
 }
 
 // UpsertStatus implements Sink.
-func (s *fakeSink) UpsertStatus(ctx context.Context, rows []route.CallStatus) error {
+func (s *fakeSink) UpsertStatus(ctx context.Context, rows []route.CallStatus) (ignored int, err error) {
 	s.mu.Lock()
-	do := s.do
+	do, doRows := s.do, s.doRows
 	s.mu.Unlock()
 	select {
 	case s.calls <- struct{}{}:
@@ -57,7 +59,12 @@ func (s *fakeSink) UpsertStatus(ctx context.Context, rows []route.CallStatus) er
 	}
 	if do != nil {
 		if err := do(ctx); err != nil {
-			return err
+			return 0, err
+		}
+	}
+	if doRows != nil {
+		if err := doRows(rows); err != nil {
+			return 0, err
 		}
 	}
 	s.mu.Lock()
@@ -68,10 +75,25 @@ func (s *fakeSink) UpsertStatus(ctx context.Context, rows []route.CallStatus) er
 		s.history[id] = append(s.history[id], r)
 		if old, ok := s.rows[id]; !ok || r.Time >= old.Time {
 			s.rows[id] = r
+		} else {
+			ignored++
 		}
+	}
+	return ignored, nil
+}
+
+// PingStatus implements Sink.
+func (s *fakeSink) PingStatus(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.doPing != nil {
+		return s.doPing()
 	}
 	return nil
 }
+
+// ExpireStatus implements Sink.
+func (s *fakeSink) ExpireStatus(context.Context, time.Duration, int) (int, error) { return 0, nil }
 
 // behave sets what each call does before it stores, nil for nothing.
 func (s *fakeSink) behave(do func(ctx context.Context) error) {
@@ -92,6 +114,13 @@ func (s *fakeSink) hold() (release func()) {
 		}
 	})
 	return sync.OnceFunc(func() { s.behave(nil); close(gate) })
+}
+
+// refuse sets what each call says of its rows before it stores them.
+func (s *fakeSink) refuse(do func(rows []route.CallStatus) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doRows = do
 }
 
 func (s *fakeSink) get(id rowID) (route.CallStatus, bool) {

@@ -5,17 +5,22 @@
 //	server, err := reporter.New(cfg)
 //	err = service.Serve(ctx)  // until ctx is done and all is stored
 //
-// A ReportStatusRequest becomes one row for each of its hosts. The rows go
-// through a bounded queue to one of a few storing threads, always the same for a
-// service and a caller. The thread merges what has gathered, the newest of each
-// row, and stores it in batches. While the sink fails, the thread goes on
-// merging and tries again after a pause; rows beyond Config.MaxRows are dropped.
+// A ReportStatusRequest becomes one row for each of its hosts. The rows are
+// merged, the newest of each, in the backlog of one of a few storing threads,
+// always the same for a service and a caller. The thread stores them in batches.
+// A report that has a number is acknowledged by a ReportAck when its rows are
+// stored, or newer ones in their place, so that its agent may forget it. While
+// the Sink fails or is slow, the thread tries again after a pause; above
+// Config.QueueSize and Config.MaxRows, connections with such reports are not
+// read, and agents wait. Agents of the C++ stack get no answer and never wait:
+// for their new rows the oldest of theirs are dropped.
 //
-// Agents get no answer. Whatever is dropped is counted: a message that is no
-// protobuf message, a report that finds the queue full, a result whose host
-// nobody could call. The connection stays open in all these cases. A report
-// without a timestamp, or with one that is more than five minutes ahead, is
-// stored under the time of its arrival.
+// A row that the database refuses is found by halving its batch and set aside;
+// one that another transaction has locked is put off, and the others go on.
+// Whatever is dropped is counted, among it a message that is no protobuf message
+// and a result whose host nobody could call. The connection stays open in all
+// these cases. A report without a timestamp, or with one that is more than five
+// minutes ahead, is stored under the time of its arrival.
 //
 // All methods of a Server are safe from any goroutine. Any number of servers
 // may run in one process.
@@ -43,28 +48,42 @@ import (
 	"lars.internal/route"
 )
 
-// Sink stores call statistics. It is called from several goroutines at once.
+// Sink stores call statistics. It is called from several goroutines at once. Each
+// method returns soon after its ctx is done.
 type Sink interface {
 	// UpsertStatus stores rows, each of another service, host or caller. A row
-	// replaces what is stored for these unless that is newer. After an error
-	// some rows may be stored. It must return soon after ctx is done, and
-	// neither change nor keep the slice.
-	UpsertStatus(ctx context.Context, rows []route.CallStatus) error
+	// replaces what is stored for these unless that is newer; ignored is how many
+	// did not for this reason. After an error some rows may be stored;
+	// route.ErrRowRefused and route.ErrRowLocked say that the trouble is with a
+	// row. It neither changes nor keeps the slice.
+	UpsertStatus(ctx context.Context, rows []route.CallStatus) (ignored int, err error)
+
+	// PingStatus returns nil if rows can be stored, as far as that shows without
+	// storing any.
+	PingStatus(ctx context.Context) error
+
+	// ExpireStatus removes at most limit rows that are older than keep, and
+	// returns how many it removed.
+	ExpireStatus(ctx context.Context, keep time.Duration, limit int) (removed int, err error)
 }
 
 // Server is a report service.
 type Server struct {
 	// Immutable after New.
-	cfg     Config
-	metrics prometheus.Collector
-	count   *counts
-	outage  *outage.Outage
-	gate    *access.Gate
-	server  *reactor.Server
-	threads []*thread
+	cfg      Config
+	metrics  prometheus.Collector
+	count    *counts
+	outage   *outage.Outage
+	gate     *access.Gate
+	server   *reactor.Server
+	threads  []*thread
+	greeting []byte // the Hello of this server
 
-	served  atomic.Bool // Serve was called
-	serving atomic.Bool // reports are taken
+	served   atomic.Bool  // Serve was called
+	serving  atomic.Bool  // reports are taken
+	heard    atomic.Bool  // the sink has answered, or failed, at least once
+	stopping atomic.Bool  // Serve ends: what comes now is not taken
+	paused   atomic.Int64 // connections that are not read
 }
 
 // New returns a server that is not bound yet. It fails for a configuration
@@ -81,7 +100,12 @@ func New(cfg Config) (*Server, error) {
 		"reporter: call statistics are stored again")
 	s.gate = access.NewGate(s.cfg.Access)
 	for range s.cfg.Threads {
-		s.threads = append(s.threads, newThread(&s.cfg, s.count, s.outage))
+		s.threads = append(s.threads, newThread(&s.cfg, s.count, s.outage, &s.heard))
+	}
+	s.threads[0].pings = true
+	var err error
+	if s.greeting, err = greeting(s.cfg.Build); err != nil {
+		return nil, fmt.Errorf("reporter: %w", err)
 	}
 	if err := s.newServer(); err != nil {
 		return nil, fmt.Errorf("reporter: %w", err)
@@ -93,8 +117,12 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) newServer() (err error) {
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDReportStatusRequest, s.report)
+	router.Handle(larspb.IDPing, s.ping)
+	router.Handle(larspb.IDHello, s.hello)
 	server := s.cfg.Reactor
 	server.Router = router
+	server.OnStart = s.started
+	server.OnClose = s.ended
 	server.OnRefuse = s.refused
 	server.Log = s.cfg.Log
 	s.gate.Guard(&server)
@@ -126,15 +154,18 @@ func (s *Server) Ready() error {
 	if !s.serving.Load() {
 		return errors.New("reporter: not serving")
 	}
+	if !s.heard.Load() {
+		return errors.New("reporter: the database has not answered yet")
+	}
 	if cause, since := s.outage.Since(); cause != nil {
 		return fmt.Errorf("reporter: call statistics cannot be stored for %v: %w", time.Since(since).Round(time.Second), cause)
 	}
 	return nil
 }
 
-// Serve takes reports until ctx is done. Then it closes the connections, stores
-// what it has accepted for at most Config.FlushTimeout, and returns when
-// nothing of the service runs any more. It may be called once.
+// Serve takes reports until ctx is done. Then it stores what it has accepted, for
+// at most Config.FlushTimeout, acknowledges it, closes the connections, and
+// returns when nothing of the server runs any more. It may be called once.
 func (s *Server) Serve(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err
@@ -142,36 +173,51 @@ func (s *Server) Serve(ctx context.Context) error {
 	if !s.served.CompareAndSwap(false, true) {
 		return errors.New("reporter: Serve was called before")
 	}
-	taking, stopTaking := context.WithCancel(ctx)
-	defer stopTaking()
 	storing, stopStoring := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopStoring()
 
-	storers := s.startThreads(storing, stopTaking)
-	s.serving.Store(true)
-	err := s.server.Serve(taking)
-	s.serving.Store(false)
+	over, end := context.WithCancel(ctx) // done: it is time to end
+	defer end()
 
+	storers := s.startThreads(storing, end)
+	taker := task.Start(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		defer end()
+		return s.server.Serve(ctx)
+	}, nil)
+	expirer := task.Start(over, s.expire, nil)
+	s.serving.Store(true)
+	s.cfg.Log.Info("reporter: listening", "addr", s.Addr())
+
+	<-over.Done()
+	// In this order, so that agents hear of what they need not send again:
+	//  1. no connection and no report is taken any more;
+	//  2. what was taken is stored and acknowledged;
+	//  3. the connections are closed.
+	s.serving.Store(false)
+	s.stopping.Store(true)
+	s.server.StopAccepting()
 	late := time.AfterFunc(s.cfg.FlushTimeout, stopStoring)
 	defer late.Stop()
 	for _, t := range s.threads {
 		t.finish()
 	}
+	var err error
 	for i, t := range storers {
 		if failed := t.Wait(); failed != nil {
 			err = errors.Join(err, fmt.Errorf("reporter: storing thread %d: %w", i, failed))
 		}
 	}
+	err = errors.Join(err, expirer.Stop(), taker.Stop())
 	s.countUnwritten()
 	return err
 }
 
 // startThreads starts the storing threads. They end by finish, or when storing
-// is done. One that fails by itself calls stopTaking.
-func (s *Server) startThreads(storing context.Context, stopTaking func()) []*task.Task {
+// is done. One that fails by itself calls end.
+func (s *Server) startThreads(storing context.Context, end func()) []*task.Task {
 	var tasks []*task.Task
 	for _, t := range s.threads {
-		tasks = append(tasks, task.Start(storing, t.run, stopTaking))
+		tasks = append(tasks, task.Start(storing, t.run, end))
 	}
 	return tasks
 }
@@ -187,32 +233,12 @@ func (s *Server) Close() { s.server.Close() }
 func (s *Server) countUnwritten() {
 	rows := 0
 	for _, t := range s.threads {
-		rows += t.backlog.len()
+		_, left := t.load()
+		rows += left
 	}
 	s.count.unwritten.Add(float64(rows))
 	if rows > 0 {
 		s.cfg.Log.Warn("reporter: stopped before all call statistics were stored", "rows", rows)
-	}
-}
-
-// report handles a ReportStatusRequest. It runs on the connection's loop.
-func (s *Server) report(_ *reactor.Conn, body []byte) {
-	var m larspb.StatusReport
-	if m.Parse(body) != nil {
-		s.count.malformed.Inc()
-		return
-	}
-	d := decode(&m, s.cfg.Now().Unix())
-	s.countReport(&m, d)
-	if len(d.rows) == 0 {
-		return
-	}
-	at := threadFor(d.rows[0].Key, d.rows[0].Caller, len(s.threads))
-	switch err := s.threads[at].put(d.rows); {
-	case errors.Is(err, reactor.ErrQueueFull):
-		s.count.queueFull.Inc()
-	case err != nil:
-		s.count.closed.Inc()
 	}
 }
 

@@ -2,76 +2,140 @@ package reporter
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"lars.internal/internal/backoff"
 	"lars.internal/internal/outage"
 	"lars.internal/reactor"
 	"lars.internal/route"
 )
 
-// batchRows is how many rows one call of the sink gets at most. A statement of
-// so many rows is cheap per row already, and new reports are merged in between.
-const batchRows = 500
+const (
+	// batchRows is how many rows one call of the sink gets at most. A statement of
+	// so many rows is cheap per row already, and new reports are merged meanwhile.
+	batchRows = 500
 
-// thread is a storing thread: an event loop behind a queue of reports, on which
-// the calls of the sink block. While one call runs, reports gather in the queue;
-// after it they are merged, and the next call takes what is left.
+	// pingEvery is how long the sink may go unused before it is asked for a sign
+	// of life.
+	pingEvery = 5 * time.Second
+)
+
+// thread is a storing thread: a backlog, into which the loops of the
+// connections merge reports, and an event loop that stores it in batches and on
+// which the calls of the sink block.
 type thread struct {
 	// Immutable after newThread.
-	cfg    *Config
-	sink   Sink
-	count  *counts
-	outage *outage.User
-	pauses backoff.Policy
-	loop   *reactor.Loop
-	queue  *reactor.Queue[[]route.CallStatus]
+	cfg   *Config
+	sink  Sink
+	count *counts
+	heard *atomic.Bool // the sink has answered, or failed, at least once
+	loop  *reactor.Loop
+	pings bool // this thread looks after the sink while nothing comes
 
-	queued  atomic.Int64 // rows in queue
-	waiting atomic.Int64 // rows in backlog, for whoever looks from outside
+	mu        sync.Mutex // guards everything below, up to the next blank line
+	backlog   *backlog
+	reports   int                // that are to be acknowledged
+	parked    map[*peer]struct{} // connections that are not read until there is room
+	scheduled bool               // store is certain to run without being asked for
 
 	// Owned by the loop goroutine; while the loop does not run, by Serve.
-	ctx       context.Context // done: no time is left to store anything
-	backlog   *backlog
-	scheduled bool // write is certain to run: it is posted, or retry is pending
-	retry     *reactor.Timer
-	failures  int // calls of the sink in a row that failed
-	closing   bool
+	ctx      context.Context // done: no time is left to store anything
+	outage   *outage.User
+	delayed  []batch // were taken and are not stored, in the order in which they are due
+	refused  *refusedRows
+	timer    *reactor.Timer // runs store
+	failures int            // calls of the sink in a row that it did not answer
+	until    time.Time      // nothing is tried before, while failures > 0
+	answered time.Time      // when the sink last answered
+	closing  bool
 }
 
-func newThread(cfg *Config, count *counts, outage *outage.Outage) *thread {
-	t := &thread{
-		cfg: cfg, sink: cfg.Sink, count: count, outage: outage.User(),
-		// The random part keeps the threads from coming back to a database in
-		// trouble all at once.
-		pauses: backoff.Policy{Min: cfg.RetryMin, Max: cfg.RetryMax, Spread: 0.5},
-		loop:   reactor.NewLoop(cfg.Log), backlog: newBacklog(cfg.MaxRows),
-	}
-	t.queue = reactor.NewQueue(t.loop, cfg.QueueSize, t.take)
-	return t
+// batch is rows that are stored by one call of the sink.
+type batch struct {
+	entries []*entry
+	due     time.Time // not to be tried before
+	tries   int       // that met a lock
 }
 
-// put hands over the rows of one report. It is safe from any goroutine and
-// fails with reactor.ErrQueueFull or reactor.ErrLoopClosed.
-func (t *thread) put(rows []route.CallStatus) error {
-	n := int64(len(rows))
-	if t.queued.Add(n)-n >= int64(t.cfg.MaxRows) {
-		t.queued.Add(-n)
-		return reactor.ErrQueueFull
+func newThread(cfg *Config, count *counts, outage *outage.Outage, heard *atomic.Bool) *thread {
+	return &thread{
+		cfg: cfg, sink: cfg.Sink, count: count, heard: heard, loop: reactor.NewLoop(cfg.Log),
+		backlog: newBacklog(), parked: make(map[*peer]struct{}),
+		outage: outage.User(), refused: newRefusedRows(count, cfg.Log),
 	}
-	err := t.queue.Put(rows)
-	if err != nil {
-		t.queued.Add(-n)
+}
+
+// put merges the rows of one report into the backlog. r is its receipt, nil for
+// a report that is not acknowledged; r comes back with no rows left if it is to
+// be given at once. Without room, put takes nothing and returns false: p is
+// resumed when there is. A report that is not acknowledged always finds room, at
+// the cost of older ones of its kind. put is safe from any goroutine.
+func (t *thread) put(rows []route.CallStatus, r *receipt, p *peer) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r != nil && t.loaded(1) {
+		t.parked[p] = struct{}{}
+		return false
 	}
-	return err
+	for _, row := range rows {
+		if r == nil && !t.makeRoom(row) {
+			continue
+		}
+		if t.backlog.put(row, r) {
+			t.count.merged.Inc()
+		}
+	}
+	if r != nil {
+		t.reports++
+	}
+	if !t.scheduled {
+		t.scheduled = true
+		t.loop.Post(t.store) // a loop that has ended stores nothing any more
+	}
+	return true
+}
+
+// loaded reports whether the thread has as much to do as it may, or 1/parts of
+// it.
+func (t *thread) loaded(parts int) bool {
+	b := t.backlog
+	return max(b.len(), b.links) >= max(t.cfg.MaxRows/parts, 1) || t.reports >= max(t.cfg.QueueSize/parts, 1)
+}
+
+// makeRoom drops the oldest row that nobody waits for if the backlog has no room
+// for row. It returns false if there is none.
+func (t *thread) makeRoom(row route.CallStatus) bool {
+	if t.backlog.has(&row) || t.backlog.len() < t.cfg.MaxRows {
+		return true
+	}
+	t.count.backlogFull.Inc()
+	return t.backlog.dropOldest()
+}
+
+// forget gives up the place of a connection that has ended.
+func (t *thread) forget(p *peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.parked, p)
+}
+
+// load returns how many reports and rows are not settled.
+func (t *thread) load() (reports, rows int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reports, t.backlog.len()
 }
 
 // run runs the thread until ctx is done, or until all is stored after finish.
 func (t *thread) run(ctx context.Context) error {
 	t.ctx = ctx
+	t.loop.Post(t.store)
 	return t.loop.Run(ctx)
 }
 
@@ -80,95 +144,208 @@ func (t *thread) run(ctx context.Context) error {
 func (t *thread) finish() {
 	t.loop.Post(func() { // a loop that has ended is what is wanted
 		t.closing = true
-		if t.retry != nil && t.retry.Stop() {
-			t.scheduled = false // what waits for its next try has it now
-		}
-		t.schedule()
+		t.until = time.Time{} // what waits for its next try has it now
+		t.store()
 	})
 }
 
-// take merges a batch of reports into the backlog.
-func (t *thread) take(reports [][]route.CallStatus) {
-	for _, rows := range reports {
-		t.queued.Add(-int64(len(rows)))
-		for _, row := range rows {
-			t.keep(row)
-		}
-	}
-	t.waiting.Store(int64(t.backlog.len()))
-	t.schedule()
-}
-
-func (t *thread) keep(row route.CallStatus) {
-	switch t.backlog.put(row) {
-	case merged:
-		t.count.merged.Inc()
-	case full:
-		t.count.backlogFull.Inc()
-	}
-}
-
-// schedule makes write run after the queue's next batch.
-func (t *thread) schedule() {
-	if !t.scheduled {
-		t.scheduled = true
-		t.loop.Post(t.write) // a loop that has ended writes nothing any more
-	}
-}
-
-// write stores one batch of rows and sees to the next.
-func (t *thread) write() {
-	t.scheduled = false
+// store makes one call of the sink, if it is time for one, and plans the next.
+func (t *thread) store() {
+	t.schedule(false)
 	if t.ctx.Err() != nil {
 		return // the loop is about to end
 	}
-	if rows := t.backlog.head(batchRows); len(rows) > 0 {
-		if err := t.upsert(rows); err != nil {
-			t.failed(err)
-			return
+	if now := time.Now(); !now.Before(t.until) {
+		if b, ok := t.next(now); ok {
+			t.attempt(b)
+		} else if t.pings && (t.failures > 0 || now.Sub(t.answered) >= pingEvery) {
+			t.ping()
 		}
-		t.stored(len(rows))
+	}
+	t.plan()
+}
+
+func (t *thread) schedule(certain bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.scheduled = certain
+}
+
+// next returns what is to be stored now: what is due of what met trouble before,
+// else what has waited longest.
+func (t *thread) next(now time.Time) (batch, bool) {
+	if len(t.delayed) > 0 && !now.Before(t.delayed[0].due) {
+		b := t.delayed[0]
+		t.delayed = t.delayed[1:]
+		return b, true
+	}
+	t.mu.Lock()
+	taken := t.backlog.take(batchRows)
+	t.mu.Unlock()
+	taken = t.dropRefused(taken, now)
+	return batch{entries: taken}, len(taken) > 0
+}
+
+// plan sees to it that store runs when there is something to do.
+func (t *thread) plan() {
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	switch wait := t.wait(now); {
+	case t.ctx.Err() != nil:
+	case t.until.After(now):
+		t.scheduled = true // rows that come meanwhile have to wait, too
+		t.timer = t.loop.After(t.until.Sub(now), t.store)
+	case t.backlog.waiting() > 0 || wait == 0:
+		t.scheduled = true
+		t.loop.Post(t.store)
+	case t.closing && len(t.delayed) == 0:
+		t.loop.Stop()
+	case wait > 0:
+		t.timer = t.loop.After(wait, t.store)
+	}
+}
+
+// wait returns how long it is until there is something to do even if nothing
+// comes, negative for ever.
+func (t *thread) wait(now time.Time) time.Duration {
+	if len(t.delayed) > 0 {
+		return max(t.delayed[0].due.Sub(now), 0)
+	}
+	if t.pings && !t.closing {
+		return max(t.answered.Add(pingEvery).Sub(now), 0)
+	}
+	return -1
+}
+
+// attempt makes one call of the sink with the newest rows of a batch.
+func (t *thread) attempt(b batch) {
+	t.mu.Lock()
+	rows := t.backlog.rows(b.entries)
+	t.mu.Unlock()
+	ignored, err := t.upsert(rows)
+	if err != nil {
+		t.count.upsertErrors.Inc()
 	}
 	switch {
-	case t.backlog.len() > 0:
-		t.schedule()
-	case t.closing:
-		t.loop.Stop()
+	case err == nil:
+		t.answers()
+		t.count.rows.Add(float64(len(rows) - ignored))
+		t.count.ignored.Add(float64(ignored))
+		t.settle(b.entries)
+	case t.ctx.Err() != nil: // no time is left
+	case errors.Is(err, route.ErrRowRefused):
+		t.answers()
+		t.sift(b, err)
+	case errors.Is(err, route.ErrRowLocked):
+		t.answers()
+		t.postpone(b, err)
+	default:
+		t.giveBack(b.entries)
+		t.fails(err)
 	}
 }
 
 // upsert calls the sink. A panic is a failure like any other: the rows are kept.
-func (t *thread) upsert(rows []route.CallStatus) (err error) {
+func (t *thread) upsert(rows []route.CallStatus) (ignored int, err error) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.cfg.QueryTimeout)
 	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			t.cfg.Log.Error("reporter: panic of the sink", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("the sink panicked: %v", p)
-		}
-	}()
+	defer t.recovered(&err)
 	t.count.upserts.Inc()
 	start := time.Now()
 	defer func() { t.count.upsertSeconds.Observe(time.Since(start).Seconds()) }()
 	return t.sink.UpsertStatus(ctx, rows)
 }
 
-func (t *thread) stored(rows int) {
-	t.count.rows.Add(float64(rows))
-	t.backlog.remove(rows)
-	t.waiting.Store(int64(t.backlog.len()))
-	t.failures = 0
-	t.outage.Worked()
+func (t *thread) recovered(err *error) {
+	if p := recover(); p != nil {
+		t.cfg.Log.Error("reporter: panic of the sink", "panic", p, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("the sink panicked: %v", p)
+	}
 }
 
-// failed keeps the rows for another try, unless there is no time for one.
-func (t *thread) failed(err error) {
-	t.count.upsertErrors.Inc()
-	if t.ctx.Err() != nil {
-		return
+// ping asks the sink for a sign of life.
+func (t *thread) ping() {
+	err := t.askSink()
+	switch {
+	case err == nil:
+		t.answers()
+	case t.ctx.Err() == nil:
+		t.fails(err)
 	}
+}
+
+func (t *thread) askSink() (err error) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.cfg.QueryTimeout)
+	defer cancel()
+	defer t.recovered(&err)
+	return t.sink.PingStatus(ctx)
+}
+
+// settle ends a batch that is stored, or never will be, gives the receipts that
+// it completes, and lets the parked connections go on if there is room again.
+func (t *thread) settle(entries []*entry) {
+	t.mu.Lock()
+	receipts := t.backlog.settle(entries)
+	t.reports -= len(receipts)
+	var parked []*peer
+	if !t.loaded(2) {
+		for p := range t.parked {
+			parked = append(parked, p)
+		}
+		clear(t.parked)
+	}
+	t.mu.Unlock()
+
+	for _, r := range receipts {
+		r.give(t.count)
+	}
+	for _, p := range parked {
+		p.resume()
+	}
+}
+
+func (t *thread) giveBack(entries []*entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.backlog.giveBack(entries)
+}
+
+// answers notes that the sink has answered, whatever it said.
+func (t *thread) answers() {
+	t.answered, t.until, t.failures = time.Now(), time.Time{}, 0
+	t.outage.Worked()
+	t.heard.Store(true)
+}
+
+// fails notes that the sink does not answer, and when to try again.
+func (t *thread) fails(err error) {
 	t.outage.Failed(err)
-	t.scheduled = true
-	t.retry = t.loop.After(t.pauses.After(t.failures), t.write)
+	t.heard.Store(true)
+	t.until = time.Now().Add(t.pause(t.failures))
 	t.failures++
+}
+
+// delay puts a batch in line behind those that are due no later.
+func (t *thread) delay(b batch) {
+	at, _ := slices.BinarySearchFunc(t.delayed, b, func(d, b batch) int {
+		if d.due.After(b.due) {
+			return 1
+		}
+		return -1
+	})
+	t.delayed = slices.Insert(t.delayed, at, b)
+}
+
+// pause returns how long to wait after so many failures before. The random part
+// keeps the threads from coming back to a database in trouble all at once.
+func (t *thread) pause(failures int) time.Duration {
+	wait := t.cfg.RetryMax
+	if failures < 32 && t.cfg.RetryMin<<failures < wait {
+		wait = t.cfg.RetryMin << failures
+	}
+	return wait - time.Duration(float64(wait)/2*rand.Float64())
 }

@@ -1,5 +1,17 @@
 package route
 
+import "errors"
+
+// What a store says of call statistics that it did not take, beside all else
+// that may be wrong with it.
+var (
+	// ErrRowRefused: the database takes all but at least one row, which it will
+	// never take as it is.
+	ErrRowRefused = errors.New("the database refuses a row")
+	// ErrRowLocked: another transaction holds at least one row for too long.
+	ErrRowLocked = errors.New("another transaction holds a row")
+)
+
 // CallStatus is what one caller knows of one host of a service: a row of the
 // table ServerCallStatus.
 type CallStatus struct {

@@ -155,7 +155,7 @@ func TestFailover(t *testing.T) {
 			// The first edit moves everything, reads and idle connections too.
 			p.edit(db, add(key(5, 5), host(uint32(i+1))))
 			p.wantOn(db, 1)
-			if err := db.UpsertStatus(t.Context(), []route.CallStatus{status(1, 1, 1, 1)}); err != nil {
+			if _, err := db.UpsertStatus(t.Context(), []route.CallStatus{status(1, 1, 1, 1)}); err != nil {
 				t.Error(err)
 			}
 			if got := log.String(); strings.Count(got, "database host changed") != 1 || strings.Contains(got, testdb.Password) {
@@ -298,7 +298,7 @@ func TestErrorsNameTheHostAndNotThePassword(t *testing.T) {
 				"version": second(db.Version(t.Context())),
 				"check":   db.CheckSchema(t.Context(), ForAll),
 				"migrate": db.Migrate(t.Context()),
-				"status":  db.UpsertStatus(t.Context(), []route.CallStatus{status(1, 1, 1, 1)}),
+				"status":  second(db.UpsertStatus(t.Context(), []route.CallStatus{status(1, 1, 1, 1)})),
 			} {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("%s: got error %v, want one with %q", what, err, tt.want)

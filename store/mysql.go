@@ -29,13 +29,20 @@ var mysqlDialect = &dialect{
 	insertIgnore: `INSERT IGNORE`,
 	// Assignments run from left to right, so ts has to be the last.
 	upsert: ` ON DUPLICATE KEY UPDATE
-		succ_cnt = IF(VALUES(ts) >= ts, VALUES(succ_cnt), succ_cnt),
-		err_cnt = IF(VALUES(ts) >= ts, VALUES(err_cnt), err_cnt),
-		overload = IF(VALUES(ts) >= ts, VALUES(overload), overload),
-		ts = GREATEST(VALUES(ts), ts)`,
+		succ_cnt = IF(` + replacesMySQL + `, VALUES(succ_cnt), succ_cnt),
+		err_cnt = IF(` + replacesMySQL + `, VALUES(err_cnt), err_cnt),
+		overload = IF(` + replacesMySQL + `, VALUES(overload), overload),
+		ts = IF(` + replacesMySQL + `, VALUES(ts), ts)`,
+	expire:   `DELETE FROM ServerCallStatus WHERE ts < ? ORDER BY ts LIMIT ?`,
+	older:    olderMySQL,
+	rowError: rowErrorMySQL,
 	classify: classifyMySQL,
 	wayOut:   wayOutMySQL,
 }
+
+// replacesMySQL is the condition that a row of call statistics takes the place of
+// the stored one.
+const replacesMySQL = `VALUES(ts) >= ts OR ts > UNIX_TIMESTAMP() + ` + statusAhead
 
 // Error numbers of MySQL, MariaDB and Galera.
 // https://mariadb.com/kb/en/mariadb-error-codes/
@@ -67,6 +74,9 @@ const (
 	errNoRightTable     = 1142
 	errNoRightColumn    = 1143
 	errNoRightServer    = 1227
+	errTruncatedValue   = 1265
+	errWrongValue       = 1366
+	errCheckViolated    = 3819 // MySQL; MariaDB's has a SQLSTATE that says so
 	errUnknownVariable  = 1193
 )
 
@@ -166,7 +176,7 @@ func session(cfg *mysql.Config, options Options, readTimeout time.Duration) {
 	}
 	preset := map[string]string{
 		"sql_mode":                 "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-		"innodb_lock_wait_timeout": fmt.Sprint(max(1, int(options.QueryTimeout/time.Second))),
+		"innodb_lock_wait_timeout": fmt.Sprint(max(1, int(options.QueryTimeout/time.Second)/2)),
 	}
 	for name, value := range preset {
 		if _, given := cfg.Params[name]; !given {

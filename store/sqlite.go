@@ -32,7 +32,11 @@ var sqliteDialect = &dialect{
 	upsert: ` ON CONFLICT (modid, cmdid, ip, port, caller) DO UPDATE SET
 		succ_cnt = excluded.succ_cnt, err_cnt = excluded.err_cnt,
 		ts = excluded.ts, overload = excluded.overload
-		WHERE excluded.ts >= ts`,
+		WHERE excluded.ts >= ts OR ts > unixepoch() + ` + statusAhead,
+	expire: `DELETE FROM ServerCallStatus WHERE (modid, cmdid, ip, port, caller) IN
+		(SELECT modid, cmdid, ip, port, caller FROM ServerCallStatus WHERE ts < ? ORDER BY ts LIMIT ?)`,
+	older:    olderSQLite,
+	rowError: rowErrorSQLite,
 	classify: classifySQLite,
 	wayOut:   wayOutSQLite,
 }

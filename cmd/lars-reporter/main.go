@@ -62,7 +62,7 @@ func run(ctx context.Context, env process.Env) error {
 	if err := tables.Check(ctx, db, store.ForStatus, log); err != nil {
 		return err
 	}
-	s.reporter.Sink, s.reporter.Log = db, log
+	s.reporter.Sink, s.reporter.Log, s.reporter.Build = db, log, version
 	service, err := reporter.New(*s.reporter)
 	if err != nil {
 		return err
