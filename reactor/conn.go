@@ -47,6 +47,13 @@ type ConnConfig struct {
 	// output and to see the peer's end. Default 5 s.
 	CloseTimeout time.Duration
 
+	// LingerTimeout is how long it waits for the peer's end after the peer's
+	// machine has acknowledged all output. Longer leaves the peer more time to
+	// read it before its next message is answered by a reset; a peer that does
+	// not close holds up the end of a server for so long. Default 500 ms, at
+	// most CloseTimeout.
+	LingerTimeout time.Duration
+
 	// KeepAlive is how long a connection may be silent before the kernel asks
 	// whether the peer's machine is still there, three times, a fifth of
 	// KeepAlive apart, and ends the connection without an answer. Lower notices
@@ -82,6 +89,7 @@ func (c *ConnConfig) setDefaults() {
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
 	c.FrameTimeout = cmp.Or(c.FrameTimeout, 30*time.Second)
 	c.CloseTimeout = cmp.Or(c.CloseTimeout, 5*time.Second)
+	c.LingerTimeout = min(cmp.Or(c.LingerTimeout, 500*time.Millisecond), c.CloseTimeout)
 	c.KeepAlive = cmp.Or(c.KeepAlive, 5*time.Second)
 	c.PeerTimeout = cmp.Or(c.PeerTimeout, 8*time.Second)
 	c.Buffers = cmp.Or(c.Buffers, NewBufferPool(0))
@@ -164,6 +172,7 @@ type Conn struct {
 	lastInput  time.Duration
 	lastOutput time.Duration // when the kernel last took output, or output began to wait
 	started    time.Duration
+	closeBy    time.Duration // deadline of a closed connection
 	frameSince time.Duration // when the first frame of in became the first
 	unproven   bool          // is in the server's pool, or was pushed out of it
 	inputTimer *Timer
@@ -365,8 +374,20 @@ func (c *Conn) drain(reason error) {
 	c.ended.Store(true)
 	c.failSends(reason)
 	c.releaseInput()
-	c.closeTimer = c.loop.After(c.end.cfg.CloseTimeout, func() { c.teardown(nil) })
+	c.closeBy = c.loop.clock() + c.end.cfg.CloseTimeout
+	c.closeTimer = c.loop.After(c.end.cfg.CloseTimeout, c.checkClose)
 	c.flush()
+}
+
+// checkClose closes the descriptor when the connection has had its time, or
+// earlier when only the peer's end is still to come.
+func (c *Conn) checkClose() {
+	left := c.closeBy - c.loop.clock()
+	if left <= 0 || c.state == stateLingering && c.Unacknowledged() == 0 {
+		c.teardown(nil)
+		return
+	}
+	c.closeTimer.Reset(min(left, c.end.cfg.LingerTimeout))
 }
 
 // reset ends the connection with a reset.
@@ -389,6 +410,7 @@ func (c *Conn) drained() {
 			c.teardown(err)
 			return
 		}
+		c.closeTimer.Reset(min(c.closeBy-c.loop.clock(), c.end.cfg.LingerTimeout))
 		c.read()
 	case c.state == stateOpen && c.writeShut:
 		c.writeShut, c.writeDone = false, true

@@ -150,6 +150,45 @@ func TestDrainEnds(t *testing.T) {
 	}
 }
 
+// One peer that did not close kept a server from ending for all of 5 s. It gets
+// its answers and the end of the stream, and a moment to close.
+func TestFinding50PeerThatDoesNotCloseHoldsUpNobody(t *testing.T) {
+	s := newServer(t, ServerConfig{DrainTimeout: 10 * patience, Conn: ConnConfig{CloseTimeout: 10 * patience}})
+	done := goServe(s, context.Background())
+	p := dialPeer(t, s.Addr())
+	p.send(1, "the last request")
+	p.want(2, "the last request")
+	s.Shutdown(context.Background())
+	p.wantEOF()
+	if err := await(t, done, "return of Serve"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was sent before the end is not cut short by it: the peer has CloseTimeout
+// to take it.
+func TestLingerBeginsWhenAllIsAcknowledged(t *testing.T) {
+	const linger, answers = 10 * time.Millisecond, 6 // in the kernel, and not with the peer
+	r := echoes()
+	r.Handle(3, func(c *Conn, _ []byte) {
+		for range answers {
+			c.Send(2, []byte(big))
+		}
+		c.Close()
+	})
+	s := serve(t, ServerConfig{Router: r, Conn: ConnConfig{CloseTimeout: 10 * patience, LingerTimeout: linger}})
+	p := dialSlowPeer(t, s.Addr())
+	p.send(3, "")
+	late, loop := make(chan bool), s.Loops()[0]
+	onLoop(t, loop, func() { loop.After(10*linger, func() { close(late) }) })
+	await(t, late, "end of ten times the linger")
+	p.send(1, "too late: a reset, if the connection has been closed")
+	for range answers {
+		p.want(2, big)
+	}
+	p.wantEOF()
+}
+
 func TestServeWithContextDone(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

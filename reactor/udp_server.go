@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,13 +58,10 @@ type UDPServer struct {
 	cfg  UDPConfig
 	loop *Loop
 
-	overflow atomic.Uint64 // at the last look
-
-	mu      sync.Mutex // guards everything below
-	socket  *udpSocket // nil until bound; the loop's from Serve on
-	addr    netip.AddrPort
-	served  bool // or closed instead
-	looping bool // Serve was called: the loop runs what is posted, or refuses it
+	mu     sync.Mutex // guards everything below
+	socket *udpSocket // nil until bound; the loop's from Serve on
+	addr   netip.AddrPort
+	served bool // or closed instead
 }
 
 // NewUDPServer returns a server that is not bound yet.
@@ -87,26 +83,16 @@ func (s *UDPServer) Addr() netip.AddrPort {
 }
 
 // Overflow returns how many datagrams the kernel has dropped because they came
-// faster than the server took them and the receive buffer was full. It waits for
-// the loop, so a handler must not call it.
+// faster than the server took them and the receive buffer was full. It does not
+// wait for the loop.
 func (s *UDPServer) Overflow() uint64 {
 	s.mu.Lock()
-	socket, looping := s.socket, s.looping
+	socket := s.socket
 	s.mu.Unlock()
-	if !looping {
+	if socket == nil {
 		return 0
 	}
-	done := make(chan struct{})
-	err := s.loop.Post(func() {
-		if !socket.closed {
-			s.overflow.Store(overflow(socket.fd))
-		}
-		close(done)
-	})
-	if err == nil {
-		<-done // what was accepted is run
-	}
-	return s.overflow.Load()
+	return socket.overflow()
 }
 
 // Listen binds the address. Serve does it too, if it has not been done.
@@ -138,9 +124,6 @@ func (s *UDPServer) Serve(ctx context.Context) error {
 	s.mu.Lock()
 	socket, served := s.socket, s.served
 	s.served = true
-	if !served {
-		s.looping = true
-	}
 	s.mu.Unlock()
 	if served {
 		return fmt.Errorf("reactor: UDP server %v: Serve or Close was called before", s.Addr())

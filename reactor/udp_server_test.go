@@ -385,6 +385,26 @@ func TestUDPOverflow(t *testing.T) {
 	}
 }
 
+// A page that showed the number waited for each loop: with a handler that hung,
+// it hung too, just when it was needed.
+func TestFinding15NumbersOfAWedgedLoop(t *testing.T) {
+	s := serveUDP(t, UDPConfig{ReceiveBuffer: 1})
+	p := newUDPPeer(t, s.Addr())
+	release := held(t, s.Loop())
+	defer release()
+	for range 1000 {
+		p.send(frame(1, "x"))
+	}
+	numbers := make(chan uint64)
+	go func() { // the test waits for it
+		s.Loop().Stats()
+		numbers <- s.Overflow()
+	}()
+	if n := await(t, numbers, "number of a loop that hangs"); n == 0 {
+		t.Error("nothing was dropped")
+	}
+}
+
 func TestUDPOverflowWithoutALoop(t *testing.T) {
 	s, err := NewUDPServer(UDPConfig{Addr: loopback, Router: udpEchoes()})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"os"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,13 +33,16 @@ type udpSocket struct {
 
 	index    int32
 	live     bool // registered
-	closed   bool
 	waiting  bool // in loop.ready
 	rx, tx   *datagrams
 	names    []unix.RawSockaddrInet6 // senders of rx; large enough for IPv4 too
 	answers  int                     // slots of tx that wait to be sent
 	answered uint64                  // bytes in them
 	packet   Packet
+
+	mu     sync.Mutex // guards everything below; close alone sets closed
+	closed bool
+	lost   uint64 // datagrams that the kernel had dropped at the last look
 }
 
 // Packet is a datagram on its way through a handler. It is valid until the
@@ -82,11 +86,25 @@ func (s *udpSocket) close() {
 	if s.closed {
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.closed = true
+	s.lost = overflow(s.fd)
 	if s.live {
 		s.loop.unregister(s.index)
 	}
 	closeFD(s.fd)
+}
+
+// overflow returns how many datagrams the kernel has dropped for want of room.
+// It may be called from any goroutine.
+func (s *udpSocket) overflow() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.lost = overflow(s.fd)
+	}
+	return s.lost
 }
 
 func (s *udpSocket) onLoopClosed() { s.close() }
