@@ -61,6 +61,14 @@ type Config struct {
 	// bytes. Default 100,000.
 	MaxSubscriptions int
 
+	// MaxAllSubscriptions is the same for all connections together. Those to
+	// services without hosts are counted apart, with a tenth of this as their
+	// bound. Default 5,000,000: about 500 MB at worst.
+	MaxAllSubscriptions int
+
+	// Build is the version of the program, which agents see. Default: none.
+	Build string
+
 	// MaxOutput is how many bytes may wait for one connection, at least 256
 	// KiB. From an eighth of it on, pushes wait and merge. Higher lets more of
 	// a burst into the sockets at once, at that much memory for each slow
@@ -95,6 +103,7 @@ func (c *Config) setDefaults() {
 	c.QueryTimeout = cmp.Or(c.QueryTimeout, 5*time.Second)
 	c.ReloadInterval = cmp.Or(c.ReloadInterval, 10*time.Second)
 	c.MaxSubscriptions = cmp.Or(c.MaxSubscriptions, 100_000)
+	c.MaxAllSubscriptions = cmp.Or(c.MaxAllSubscriptions, 5_000_000)
 	c.MaxOutput = cmp.Or(c.MaxOutput, 8<<20)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
 }
@@ -105,8 +114,8 @@ func (c *Config) validate() error {
 		return errors.New("dns: no Store")
 	case c.PollInterval < 0 || c.QueryTimeout < 0 || c.ReloadInterval < 0 || c.StallTimeout < 0:
 		return errors.New("dns: a duration is negative")
-	case c.MaxSubscriptions < 0:
-		return fmt.Errorf("dns: MaxSubscriptions %d is negative", c.MaxSubscriptions)
+	case c.MaxSubscriptions < 0 || c.MaxAllSubscriptions < 0:
+		return fmt.Errorf("dns: MaxSubscriptions %d, MaxAllSubscriptions %d: want no negative number", c.MaxSubscriptions, c.MaxAllSubscriptions)
 	case c.MaxOutput < minOutput:
 		return fmt.Errorf("dns: MaxOutput %d: want at least %d bytes", c.MaxOutput, minOutput)
 	}

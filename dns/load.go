@@ -66,7 +66,7 @@ func (w *watcher) load(ctx context.Context) loaded {
 		return loaded{err: err}
 	}
 	table := route.NewTable(mark.Version, services)
-	used := w.svc.table.Load()
+	used := w.svc.routes.table.Load()
 	if used == nil {
 		return loaded{mark: mark, table: table}
 	}
@@ -142,12 +142,12 @@ func (w *watcher) takeDemanded(l loaded) {
 			l.table.All(func(key route.Key, _ []route.Host) bool { return yield(key) })
 		})
 	} else {
-		w.replace(w.svc.table.Load().With(l.mark.Version, l.changes), slices.Collect(maps.Keys(l.changes)))
+		w.replace(w.svc.routes.table.Load().With(l.mark.Version, l.changes), slices.Collect(maps.Keys(l.changes)))
 	}
 	w.svc.confirm()
 	if first {
 		w.keep() // also if nothing differs: the time does
-		services, hosts := w.svc.table.Load().Len()
+		services, hosts := w.svc.routes.table.Load().Len()
 		w.cfg.Log.Info("dns: routes loaded", "version", l.mark.Version, "services", services, "hosts", hosts,
 			"took", l.cost.Round(time.Millisecond))
 	}
@@ -161,6 +161,6 @@ func (w *watcher) takePeriodic(l loaded, since map[route.Key]struct{}) {
 		delete(l.changes, key)
 	}
 	if len(l.changes) > 0 {
-		w.replace(w.svc.table.Load().With(w.cursor.Version, l.changes), slices.Collect(maps.Keys(l.changes)))
+		w.replace(w.svc.routes.table.Load().With(w.cursor.Version, l.changes), slices.Collect(maps.Keys(l.changes)))
 	}
 }

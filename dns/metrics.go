@@ -24,7 +24,7 @@ func (s *Server) newMetrics() *metrics.Set {
 func (s *Server) tableMetrics(set *metrics.Set) {
 	ofTable := func(name, help string, f func(*route.Table) float64) {
 		set.GaugeFunc(name, help, func() float64 {
-			if t := s.table.Load(); t != nil {
+			if t := s.routes.table.Load(); t != nil {
 				return f(t)
 			}
 			return 0
@@ -45,12 +45,13 @@ func (s *Server) shardMetrics(set *metrics.Set) {
 	}
 	gauge("connections", "Agents connected.", func(c *shardCounts) *counter { return &c.connections })
 	gauge("subscriptions", "Pairs of a connection and a service whose changes it gets.", func(c *shardCounts) *counter { return &c.subscriptions })
+	set.GaugeFunc("subscriptions_without_hosts", "Of these, those to services that have no hosts.", func() float64 { return float64(s.room.rowless.Load()) })
 	total := func(name, help string, of func(*shardCounts) *counter) {
 		set.CounterFunc(name, help, func() uint64 { return uint64(s.sum(of)) })
 	}
 	total("lookups_total", "Requests for a route.", func(c *shardCounts) *counter { return &c.lookups })
 	total("lookups_held_total", "Requests for a route that waited for the first load.", func(c *shardCounts) *counter { return &c.held })
-	total("lookups_unsubscribed_total", "Requests for a route that were answered without a subscription, because the connection has as many as it may.", func(c *shardCounts) *counter { return &c.unsubscribed })
+	total("lookups_unsubscribed_total", "Requests for a route that were answered without a subscription, because the connection, or all of them together, have as many as they may.", func(c *shardCounts) *counter { return &c.unsubscribed })
 	total("bad_messages_total", "Requests that were no protobuf message.", func(c *shardCounts) *counter { return &c.badMessages })
 	total("pushes_total", "Routes sent unasked, because they changed.", func(c *shardCounts) *counter { return &c.pushes })
 	total("routes_delayed_total", "Routes that waited because the agent reads slowly.", func(c *shardCounts) *counter { return &c.delayed })

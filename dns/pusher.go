@@ -36,13 +36,19 @@ type pusher struct {
 	key  route.Key
 	left int // audience[:left] is still to be served
 
-	// The last encoding: of this service, from this table.
-	body      []byte
-	bodyKey   route.Key
-	bodyTable *route.Table
+	// The last encodings: for agents without a level, and with one.
+	plain, levelled encoding
 
 	late    map[*subscriber]struct{} // have late services
 	waiting bool                     // a timer will look at late
+}
+
+// encoding is the route of a service, from a table.
+type encoding struct {
+	body  []byte
+	key   route.Key
+	table *route.Table
+	stale bool
 }
 
 // budget is what a turn may still send.
@@ -82,6 +88,7 @@ func (p *pusher) announceAll() {
 }
 
 func (p *pusher) enqueue(key route.Key) {
+	p.shard.recount(key)
 	if _, ok := p.queued[key]; !ok {
 		p.queued[key] = struct{}{}
 		p.queue = append(p.queue, key)
@@ -127,22 +134,26 @@ func (p *pusher) next() *subscriber {
 }
 
 func (p *pusher) pushTo(sub *subscriber, key route.Key, b *budget) {
-	body := p.encode(key)
+	body := p.encode(key, sub.level)
 	b.take(body)
 	if p.shard.send(sub, key, body) {
 		p.shard.count.pushes.add(1)
 	}
 }
 
-// encode returns the newest route of a service, valid until the next call. It
-// encodes once for a whole audience.
-func (p *pusher) encode(key route.Key) []byte {
-	table := p.shard.table.Load()
-	if p.bodyTable != table || p.bodyKey != key {
-		p.body = larspb.RouteAnswer{Key: key, Hosts: table.Hosts(key)}.Append(p.body[:0], larspb.MaxBody)
-		p.bodyKey, p.bodyTable = key, table
+// encode returns the newest route of a service for agents of a level, valid
+// until the next call. It encodes once for all of an audience.
+func (p *pusher) encode(key route.Key, level uint32) []byte {
+	e, r := &p.plain, p.shard.routes
+	if level > 0 {
+		e = &p.levelled
 	}
-	return p.body
+	table, stale := r.table.Load(), r.stale.Load()
+	if e.table != table || e.key != key || e.stale != stale {
+		e.body = r.answer(table, key, level).Append(e.body[:0], larspb.MaxBody)
+		e.key, e.table, e.stale = key, table, stale
+	}
+	return e.body
 }
 
 // postpone remembers that sub is to get a service when it has read more.
@@ -155,7 +166,7 @@ func (p *pusher) postpone(sub *subscriber, key route.Key) {
 	p.wait()
 }
 
-// wait looks at the late ones by timer: nothing else tells that a peer has
+// wait looks at the late ones by timer: nothing else shows that a peer has
 // read, and it costs nothing while nobody is late.
 func (p *pusher) wait() {
 	if !p.waiting && len(p.late) > 0 {

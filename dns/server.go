@@ -29,17 +29,17 @@ const announceChunk = 4096
 // Server is a route service. Make it with New.
 type Server struct {
 	// Immutable after New.
-	cfg     Config
-	gate    *access.Gate
-	tcp     *reactor.Server
-	shards  map[*reactor.Loop]*shard
-	keeper  *keep.Keeper
-	watcher *watcher
-	metrics prometheus.Collector
+	cfg      Config
+	gate     *access.Gate
+	tcp      *reactor.Server
+	shards   map[*reactor.Loop]*shard
+	keeper   *keep.Keeper
+	watcher  *watcher
+	metrics  prometheus.Collector
+	room     *room
+	greeting []byte // the Hello of this server
 
-	// Swapped whole by publish; readers never lock. Nil: nothing is loaded.
-	table atomic.Pointer[route.Table]
-
+	routes  routes
 	refused struct{ limit, descriptors atomic.Uint64 } // connections
 
 	mu      sync.Mutex // guards everything below
@@ -54,18 +54,20 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, room: newRoom(&cfg)}
+	var err error
+	if s.greeting, err = greeting(cfg.Build); err != nil {
+		return nil, fmt.Errorf("dns: Build %q: %w", cfg.Build, err)
+	}
 	s.gate = access.NewGate(cfg.Access)
 	connect := s.serverConfig()
 	s.gate.Guard(&connect)
-	server, err := reactor.NewServer(connect)
-	if err != nil {
+	if s.tcp, err = reactor.NewServer(connect); err != nil {
 		return nil, fmt.Errorf("dns: %w", err)
 	}
-	s.tcp = server
 	s.shards = make(map[*reactor.Loop]*shard)
-	for _, loop := range server.Loops() {
-		s.shards[loop] = newShard(loop, &s.table, &s.cfg)
+	for _, loop := range s.tcp.Loops() {
+		s.shards[loop] = newShard(loop, s)
 	}
 	s.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: s.snapshot, Pause: keepPause, Name: "dns: ", Log: cfg.Log})
 	s.watcher = newWatcher(s)
@@ -75,7 +77,14 @@ func New(cfg Config) (*Server, error) {
 
 func (s *Server) serverConfig() reactor.ServerConfig {
 	router := reactor.NewRouter[*reactor.Conn]()
-	router.Handle(larspb.IDGetRouteRequest, func(c *reactor.Conn, body []byte) { s.shards[c.Loop()].answer(c, body) })
+	for id, handle := range map[int32]func(*shard, *reactor.Conn, []byte){
+		larspb.IDGetRouteRequest: (*shard).answer,
+		larspb.IDUnsubscribe:     (*shard).unsubscribe,
+		larspb.IDPing:            (*shard).ping,
+		larspb.IDHello:           (*shard).hello,
+	} {
+		router.Handle(id, func(c *reactor.Conn, body []byte) { handle(s.shards[c.Loop()], c, body) })
+	}
 	connect := s.cfg.Reactor
 	connect.Router = router
 	connect.OnStart = func(c *reactor.Conn) { s.shards[c.Loop()].start(c) }
@@ -157,7 +166,7 @@ func (s *Server) Ready() error {
 	if cause == nil {
 		cause = errors.New("the first load is under way")
 	}
-	if s.table.Load() == nil {
+	if s.routes.table.Load() == nil {
 		return fmt.Errorf("dns: no routes yet, requests wait: %w", cause)
 	}
 	age := time.Since(s.asOf).Round(time.Second)
@@ -172,7 +181,8 @@ func (s *Server) restore() {
 		return
 	}
 	s.cfg.Log.Info("dns: answering from a snapshot until the store answers")
-	s.table.Store(table)
+	s.routes.stale.Store(true)
+	s.routes.table.Store(table)
 	s.mu.Lock()
 	s.asOf = asOf
 	s.mu.Unlock()
@@ -181,7 +191,7 @@ func (s *Server) restore() {
 // publish makes a newer table the one that is answered from, and pushes the
 // services that differ. Only the watcher calls it.
 func (s *Server) publish(table *route.Table, changed []route.Key) {
-	if first := s.table.Swap(table) == nil; first {
+	if first := s.routes.table.Swap(table) == nil; first {
 		s.tcp.RunOnAllLoops(func(l *reactor.Loop) { s.shards[l].push.announceAll() })
 		return
 	}
@@ -195,6 +205,7 @@ func (s *Server) confirm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fresh, s.asOf, s.trouble = true, time.Now(), nil
+	s.routes.stale.Store(false)
 }
 
 // isFresh tells whether the table has been in the store in this run.
@@ -209,11 +220,12 @@ func (s *Server) blame(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trouble = err
+	s.routes.stale.Store(true)
 }
 
 // snapshot returns what the keeper is to keep.
 func (s *Server) snapshot() (*route.Table, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.table.Load(), s.asOf
+	return s.routes.table.Load(), s.asOf
 }

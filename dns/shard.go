@@ -2,7 +2,6 @@ package dns
 
 import (
 	"errors"
-	"log/slog"
 	"sync/atomic"
 
 	"lars.internal/larspb"
@@ -20,30 +19,24 @@ import (
 type shard struct {
 	// Immutable after newShard.
 	loop      *reactor.Loop
-	table     *atomic.Pointer[route.Table] // the service's
-	log       *slog.Logger
-	maxSubs   int // subscriptions of one connection
+	routes    *routes // the server's, as the next two
+	room      *room
+	greeting  []byte
 	highWater int // unsent bytes of a connection from which frames wait
 
 	audiences map[route.Key][]*subscriber // never empty; in no order
+	rowless   map[route.Key]struct{}      // audiences that room counts as those of a service without hosts
 	push      pusher
 	scratch   []byte // memory of the last answer
 
 	count shardCounts // written here, read anywhere
 }
 
-// subscriber is the property of a connection.
-type subscriber struct {
-	conn *reactor.Conn
-	at   map[route.Key]int      // services that it subscribed to: index in the audience
-	late map[route.Key]struct{} // services whose newest route is still to be sent; nil: none
-}
-
 // shardCounts has one writer, the loop goroutine.
 type shardCounts struct {
 	lookups       counter
 	held          counter // lookups that waited for the first load
-	unsubscribed  counter // lookups over the limit on subscriptions
+	unsubscribed  counter // lookups over a limit on subscriptions
 	badMessages   counter
 	pushes        counter // frames
 	delayed       counter // frames that waited for a slow reader
@@ -58,14 +51,13 @@ type counter struct{ v atomic.Int64 }
 
 func (c *counter) add(n int64) { c.v.Store(c.v.Load() + n) }
 
-func newShard(loop *reactor.Loop, table *atomic.Pointer[route.Table], cfg *Config) *shard {
-	s := &shard{
-		loop: loop, table: table, log: cfg.Log,
-		maxSubs: cfg.MaxSubscriptions, highWater: cfg.MaxOutput / 8,
-		audiences: make(map[route.Key][]*subscriber),
+func newShard(loop *reactor.Loop, s *Server) *shard {
+	sh := &shard{
+		loop: loop, routes: &s.routes, room: s.room, greeting: s.greeting, highWater: s.cfg.MaxOutput / 8,
+		audiences: make(map[route.Key][]*subscriber), rowless: make(map[route.Key]struct{}),
 	}
-	s.push.init(s)
-	return s
+	sh.push.init(sh)
+	return sh
 }
 
 // start is the hook of a new connection.
@@ -92,10 +84,13 @@ func (s *shard) close(c *reactor.Conn, reason error) {
 // its place, which pusher.next relies on.
 func (s *shard) leave(key route.Key, i int) {
 	s.count.subscriptions.add(-1)
+	_, rowless := s.rowless[key]
+	s.room.give(rowless)
 	audience := s.audiences[key]
 	last := len(audience) - 1
 	if last == 0 {
 		delete(s.audiences, key)
+		delete(s.rowless, key)
 		return
 	}
 	audience[i] = audience[last]
@@ -104,19 +99,55 @@ func (s *shard) leave(key route.Key, i int) {
 	s.audiences[key] = audience[:last]
 }
 
-// subscribe makes sub hear of a service, and tells whether it does.
+// subscribe makes sub hear of a service, and reports whether it does.
 func (s *shard) subscribe(sub *subscriber, key route.Key) bool {
 	if _, ok := sub.at[key]; ok {
 		return true
 	}
-	if len(sub.at) >= s.maxSubs {
+	audience := s.audiences[key]
+	rowless := s.isRowless(key, len(audience) > 0)
+	switch _, limit := s.room.of(rowless); {
+	case len(sub.at) >= s.room.perConn:
+		s.room.warn(sub.conn.RemoteAddr(), "[dns] max_subscriptions", int64(s.room.perConn))
+		return false
+	case !s.room.take(rowless):
+		s.room.warn(sub.conn.RemoteAddr(), "[dns] max_all_subscriptions", limit)
 		return false
 	}
-	audience := s.audiences[key]
+	if rowless {
+		s.rowless[key] = struct{}{}
+	}
 	sub.at[key] = len(audience)
 	s.audiences[key] = append(audience, sub)
 	s.count.subscriptions.add(1)
 	return true
+}
+
+// isRowless reports whether a subscription counts as one to a service without
+// hosts: as those of the audience do, if there is one. Before the first load
+// every service may have some.
+func (s *shard) isRowless(key route.Key, hasAudience bool) bool {
+	if hasAudience {
+		_, ok := s.rowless[key]
+		return ok
+	}
+	table := s.routes.table.Load()
+	return table != nil && len(table.Hosts(key)) == 0
+}
+
+// recount counts an audience anew, after a change of its service.
+func (s *shard) recount(key route.Key) {
+	_, was := s.rowless[key]
+	is := len(s.routes.table.Load().Hosts(key)) == 0
+	switch {
+	case is == was:
+		return
+	case is:
+		s.rowless[key] = struct{}{}
+	default:
+		delete(s.rowless, key)
+	}
+	s.room.move(len(s.audiences[key]), is)
 }
 
 // answer handles a GetRouteRequest. It subscribes first and reads the table
@@ -124,21 +155,21 @@ func (s *shard) subscribe(sub *subscriber, key route.Key) bool {
 func (s *shard) answer(c *reactor.Conn, body []byte) {
 	s.count.lookups.add(1)
 	var q larspb.RouteQuery
-	if err := q.Parse(body); err != nil {
-		s.count.badMessages.add(1)
-		c.Close()
+	if q.Parse(body) != nil {
+		s.refuse(c)
 		return
 	}
 	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
 	sub := c.Property().(*subscriber)
+	s.meet(sub, q.Level)
 	subscribed := s.subscribe(sub, key)
 	if !subscribed {
 		s.count.unsubscribed.add(1)
 	}
-	table := s.table.Load()
+	table := s.routes.table.Load()
 	switch {
 	case table != nil:
-		s.scratch = larspb.RouteAnswer{Key: key, Hosts: table.Hosts(key)}.Append(s.scratch[:0], larspb.MaxBody)
+		s.scratch = s.routes.answer(table, key, sub.level).Append(s.scratch[:0], larspb.MaxBody)
 		s.send(sub, key, s.scratch)
 	case subscribed:
 		s.count.held.add(1) // the announcement of the first table answers it
@@ -167,7 +198,7 @@ func (s *shard) send(sub *subscriber, key route.Key, body []byte) bool {
 
 func (s *shard) postpone(sub *subscriber, key route.Key) {
 	s.count.delayed.add(1)
-	if len(sub.late) >= s.maxSubs {
+	if len(sub.late) >= s.room.perConn {
 		s.abort(sub)
 		return
 	}

@@ -177,7 +177,7 @@ func (w *watcher) advance(ctx context.Context, mark route.Mark) error {
 
 // apply puts services into the table and moves the cursor.
 func (w *watcher) apply(mark route.Mark, hosts map[route.Key][]route.Host) {
-	old := w.svc.table.Load()
+	old := w.svc.routes.table.Load()
 	table := old.With(mark.Version, hosts)
 	var changed []route.Key
 	for key := range hosts {
@@ -187,6 +187,9 @@ func (w *watcher) apply(mark route.Mark, hosts map[route.Key][]route.Host) {
 		if !slices.Equal(old.Hosts(key), table.Hosts(key)) {
 			changed = append(changed, key)
 		}
+		if len(table.Hosts(key)) == 0 {
+			w.svc.routes.removed.add(key) // it is on record, so an edit did it
+		}
 	}
 	w.cursor = mark
 	w.replace(table, changed)
@@ -195,6 +198,11 @@ func (w *watcher) apply(mark route.Mark, hosts map[route.Key][]route.Host) {
 // replace publishes a table that differs in the services of changed.
 func (w *watcher) replace(table *route.Table, changed []route.Key) {
 	w.svc.publish(table, changed)
+	for _, key := range changed {
+		if len(table.Hosts(key)) > 0 {
+			w.svc.routes.removed.drop(key)
+		}
+	}
 	w.watchLengths(table, slices.Values(changed))
 	if len(changed) > 0 {
 		w.keep()

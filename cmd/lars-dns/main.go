@@ -65,7 +65,7 @@ func run(ctx context.Context, env process.Env) error {
 			return err
 		}
 	}
-	s.dns.Store, s.dns.Log = db, log
+	s.dns.Store, s.dns.Log, s.dns.Build = db, log, version
 	service, err := dns.New(*s.dns)
 	if err != nil {
 		return err
