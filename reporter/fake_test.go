@@ -40,6 +40,8 @@ type fakeSink struct {
 	do      func(ctx context.Context) error
 	doRows  func(rows []route.CallStatus) error // as do, with the rows
 	doPing  func() error                        // what PingStatus returns, nil for nil
+
+	doExpire func(keep time.Duration, limit int) (int, error) // ExpireStatus, nil for nothing
 }
 
 func newSink() *fakeSink {
@@ -93,7 +95,14 @@ func (s *fakeSink) PingStatus(context.Context) error {
 }
 
 // ExpireStatus implements Sink.
-func (s *fakeSink) ExpireStatus(context.Context, time.Duration, int) (int, error) { return 0, nil }
+func (s *fakeSink) ExpireStatus(_ context.Context, keep time.Duration, limit int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.doExpire == nil {
+		return 0, nil
+	}
+	return s.doExpire(keep, limit)
+}
 
 // behave sets what each call does before it stores, nil for nothing.
 func (s *fakeSink) behave(do func(ctx context.Context) error) {
