@@ -196,8 +196,8 @@ func TestDefect05RequestBeforeServe(t *testing.T) {
 	dns, reporter := startDNS(t), startReporter(t)
 	dns.set(key12, hostN(0))
 	a, err := New(Config{
-		DNS:      Peers{Addrs: []netip.AddrPort{dns.addr}},
-		Reporter: Peers{Addrs: []netip.AddrPort{reporter.addr}},
+		DNS:      Peers{Addrs: []string{dns.addr.String()}},
+		Reporter: Peers{Addrs: []string{reporter.addr.String()}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -98,7 +99,7 @@ func TestRenewalIsSpreadOverASecond(t *testing.T) {
 
 func TestNextReporterTakesOver(t *testing.T) {
 	second := startReporter(t)
-	s := startSystem(t, func(c *Config) { c.Reporter.Addrs = append(c.Reporter.Addrs, second.addr) })
+	s := startSystem(t, func(c *Config) { c.Reporter.Addrs = append(c.Reporter.Addrs, second.addr.String()) })
 	s.dns.set(key12, hostN(0))
 	p := s.program(0)
 	p.served(key12)
@@ -124,7 +125,7 @@ func TestDefect06AnswerByteByByte(t *testing.T) {
 			conn.Write(answer[i : i+1]) // a connection that is gone is no failure of the test
 		}
 	})
-	s := startSystem(t, func(c *Config) { c.DNS.Addrs = []netip.AddrPort{dns.addr} })
+	s := startSystem(t, func(c *Config) { c.DNS.Addrs = []string{dns.addr.String()} })
 	p := s.program(0)
 	p.served(key12)
 	if m := p.getRoute(key12, 0); len(m.Host) != 3 {
@@ -142,7 +143,7 @@ func TestDefect07ServicesComeUpLater(t *testing.T) {
 	s := &system{t: t, dns: dns, reporter: reporter}
 	failed := newLines()
 	s.Agent, s.stop = startAgent(t, func(c *Config) {
-		c.DNS.Addrs, c.Reporter.Addrs = []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}
+		c.DNS.Addrs, c.Reporter.Addrs = []string{dns.addr.String()}, []string{reporter.addr.String()}
 		c.ReportInterval, c.Log = 10*time.Millisecond, failed.logger()
 	})
 	p := s.program(0)
@@ -212,4 +213,15 @@ func TestDefect08CutPush(t *testing.T) {
 	}
 	s.dns.push(key12, hostsN(2)...)
 	eventually(t, "the next push counts", func() bool { return len(p.getRoute(key12, 0).Host) == 2 })
+}
+
+// [dnsserver] addrs and [reporter] addrs took numbers alone, so a service could
+// not move.
+func TestFinding44AgentTakesHostNames(t *testing.T) {
+	name := func(addr netip.AddrPort) []string { return []string{fmt.Sprintf("localhost:%d", addr.Port())} }
+	dns, reporter := startDNS(t), startReporter(t)
+	dns.set(key12, hostN(0))
+	a, _ := startAgent(t, func(c *Config) { c.DNS.Addrs, c.Reporter.Addrs = name(dns.addr), name(reporter.addr) })
+	newProgram(t, a, 0).served(key12)
+	eventually(t, "the report service is connected", func() bool { return a.reports.link.connected.Load() })
 }

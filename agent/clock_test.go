@@ -5,7 +5,6 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -28,8 +27,8 @@ func TestWallClockJumps(t *testing.T) {
 	dns, reporter := startDNS(t), startReporter(t)
 	dns.set(key12, hostsN(2)...)
 	a, err := New(Config{
-		DNS:            Peers{Addrs: []netip.AddrPort{dns.addr}},
-		Reporter:       Peers{Addrs: []netip.AddrPort{reporter.addr}},
+		DNS:            Peers{Addrs: []string{dns.addr.String()}},
+		Reporter:       Peers{Addrs: []string{reporter.addr.String()}},
 		Snapshot:       filepath.Join(t.TempDir(), "routes"),
 		ReportInterval: 10 * time.Millisecond,
 		UpdateTimeout:  30 * time.Minute,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lars.internal/lb/classic"
+	"lars.internal/reactor"
 )
 
 // Ports is the number of UDP ports of an agent, in a row. Programs spread
@@ -62,6 +63,10 @@ type Config struct {
 	// Log receives changes of state. Nil: nothing.
 	Log *slog.Logger
 
+	// Random returns a number in [0, 1), from any goroutine: for the choice
+	// among Addrs and for pauses. Nil: math/rand/v2.
+	Random func() float64
+
 	// Clock is the monotonic time since any moment in the past. Nil: that of
 	// the machine.
 	Clock func() time.Duration
@@ -69,9 +74,14 @@ type Config struct {
 
 // Peers are the addresses of a service, of which one is in use at a time.
 type Peers struct {
-	IP    netip.Addr       // default 127.0.0.1
-	Port  int              // default: the service's own
-	Addrs []netip.AddrPort // replaces IP and Port, tried in this order
+	IP   netip.Addr // default 127.0.0.1
+	Port int        // default: the service's own
+
+	// Addrs replace IP and Port: HOST:PORT, the host a name or an IPv4 address.
+	// An agent begins with one drawn at random, takes another one when that is
+	// away, and returns to it some minutes after it is back. Names are looked
+	// up before each attempt to connect; all addresses of a name are tried.
+	Addrs []string
 
 	// Secret is proven to a service that asks for one. Default: none.
 	Secret string
@@ -115,8 +125,22 @@ func (p *Peers) setDefaults(port int) {
 	p.IP = cmp.Or(p.IP, loopback)
 	p.Port = cmp.Or(p.Port, port)
 	if len(p.Addrs) == 0 {
-		p.Addrs = []netip.AddrPort{netip.AddrPortFrom(p.IP, uint16(p.Port))}
+		p.Addrs = []string{netip.AddrPortFrom(p.IP, uint16(p.Port)).String()}
 	}
+}
+
+// name gives a client its servers. Numbers alone need no lookup.
+func (p *Peers) name(client *reactor.ClientConfig) {
+	var addrs []netip.AddrPort
+	for _, text := range p.Addrs {
+		addr, err := netip.ParseAddrPort(text)
+		if err != nil {
+			client.Resolve = reactor.ResolveNames(p.Addrs...)
+			return
+		}
+		addrs = append(addrs, addr)
+	}
+	client.Addrs = addrs
 }
 
 func (c *Config) validate() error {

@@ -215,12 +215,12 @@ func TestCppAgentAndDNS(t *testing.T) {
 		}
 	}
 
-	var thousand []route.Host
-	for i := range 1000 {
-		thousand = append(thousand, route.Host{IP: 0xC0A80000 + uint32(i), Port: 7777})
+	var most []route.Host
+	for i := range route.MaxHosts {
+		most = append(most, route.Host{IP: 0xC0A80000 + uint32(i), Port: 7777})
 	}
-	s.set(thousand, keys[0])
-	a.has(keys[0], thousand...)
+	s.set(most, keys[0])
+	a.has(keys[0], most...)
 }
 
 // A C++ agent and the report service of this project: captured reports, one by
@@ -266,8 +266,8 @@ func TestCppProgramAmongServices(t *testing.T) {
 	s := startServices(t, nil)
 	s.set([]route.Host{far}, key12)
 	a, _ := startAgent(t, agent.Config{
-		DNS:      agent.Peers{Addrs: []netip.AddrPort{s.dns.Addr()}},
-		Reporter: agent.Peers{Addrs: []netip.AddrPort{s.reporter.Addr()}},
+		DNS:      agent.Peers{Addrs: []string{s.dns.Addr().String()}},
+		Reporter: agent.Peers{Addrs: []string{s.reporter.Addr().String()}},
 	})
 	p := startCppProgram(t, a)
 	eventually(t, "1/2 is served", func() bool {
@@ -292,8 +292,8 @@ func TestCppProgramAmongServices(t *testing.T) {
 func TestClientOutlivesAgent(t *testing.T) {
 	dns := startCppDNS(t, map[route.Key][]route.Host{key12: {far}})
 	cfg := agent.Config{
-		DNS:      agent.Peers{Addrs: []netip.AddrPort{dns.addrPort()}},
-		Reporter: agent.Peers{Addrs: []netip.AddrPort{startCppReporter(t).addrPort()}},
+		DNS:      agent.Peers{Addrs: []string{dns.addrPort().String()}},
+		Reporter: agent.Peers{Addrs: []string{startCppReporter(t).addrPort().String()}},
 		Snapshot: filepath.Join(t.TempDir(), "routes"),
 	}
 	a, stop := startAgent(t, cfg)

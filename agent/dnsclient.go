@@ -94,7 +94,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDGetRouteResponse, d.received)
 	connect := reactor.ClientConfig{
-		Addrs:        cfg.DNS.Addrs,
+		Random:       cfg.Random,
 		Router:       router,
 		OnStart:      d.started,
 		OnClose:      d.closed,
@@ -104,6 +104,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		DrainTimeout: drainTimeout,
 		Log:          cfg.Log,
 	}
+	cfg.DNS.name(&connect)
 	access.Prover{Secret: cfg.DNS.Secret, Key: "[dnsserver] secret", Log: cfg.Log}.Equip(&connect)
 	client, err := reactor.NewClient(connect)
 	if err != nil {

@@ -183,7 +183,7 @@ func TestNoDNSUnderTraffic(t *testing.T) {
 func TestNextDNSTakesOver(t *testing.T) {
 	second := startDNS(t)
 	second.set(key12, hostN(2))
-	s := startSystem(t, func(c *Config) { c.DNS.Addrs = append(c.DNS.Addrs, second.addr) })
+	s := startSystem(t, func(c *Config) { c.DNS.Addrs = append(c.DNS.Addrs, second.addr.String()) })
 	s.dns.set(key12, hostN(1))
 	p := s.program(0)
 	if h := p.served(key12); h != hostN(1) {
@@ -203,7 +203,7 @@ func TestSilentDNSIsLeft(t *testing.T) {
 	second.set(key12, hostN(2))
 	s := startSystem(t, func(c *Config) {
 		c.Clock = clock.read
-		c.DNS.Addrs = append(c.DNS.Addrs, second.addr)
+		c.DNS.Addrs = append(c.DNS.Addrs, second.addr.String())
 	})
 	s.dns.setMute(true)
 	p := s.program(0)

@@ -301,8 +301,8 @@ func startSystem(t testing.TB, change func(*Config)) *system {
 	t.Helper()
 	s := &system{t: t, dns: startDNS(t), reporter: startReporter(t)}
 	s.Agent, s.stop = startAgent(t, func(c *Config) {
-		c.DNS.Addrs = []netip.AddrPort{s.dns.addr}
-		c.Reporter.Addrs = []netip.AddrPort{s.reporter.addr}
+		c.DNS.Addrs = []string{s.dns.addr.String()}
+		c.Reporter.Addrs = []string{s.reporter.addr.String()}
 		if change != nil {
 			change(c)
 		}
@@ -316,7 +316,10 @@ func startSystem(t testing.TB, change func(*Config)) *system {
 // startAgent serves an agent until stop is called or the test ends.
 func startAgent(t testing.TB, change func(*Config)) (*Agent, func()) {
 	t.Helper()
-	cfg := Config{ReportInterval: 10 * time.Millisecond}
+	cfg := Config{
+		ReportInterval: 10 * time.Millisecond,
+		Random:         func() float64 { return 0 }, // the services in the order of Addrs
+	}
 	change(&cfg)
 	a, err := New(cfg)
 	if err != nil {

@@ -395,8 +395,8 @@ func TestAgentAmongCppPeers(t *testing.T) {
 	dns := startCppDNS(t, map[route.Key][]route.Host{key12: {far}, key73: {near}, key300: {worker}, none: {near}})
 	reporter := startCppReporter(t)
 	a, _ := startAgent(t, agent.Config{
-		DNS:      agent.Peers{Addrs: []netip.AddrPort{dns.addrPort()}},
-		Reporter: agent.Peers{Addrs: []netip.AddrPort{reporter.addrPort()}},
+		DNS:      agent.Peers{Addrs: []string{dns.addrPort().String()}},
+		Reporter: agent.Peers{Addrs: []string{reporter.addrPort().String()}},
 	})
 	p := startCppProgram(t, a)
 

@@ -274,8 +274,8 @@ func TestStopWithFrozenReporter(t *testing.T) {
 	dns := startDNS(t)
 	dns.setMute(true)
 	a, err := New(Config{
-		DNS:      Peers{Addrs: []netip.AddrPort{dns.addr}},
-		Reporter: Peers{Addrs: []netip.AddrPort{p.addr}},
+		DNS:      Peers{Addrs: []string{dns.addr.String()}},
+		Reporter: Peers{Addrs: []string{p.addr.String()}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,7 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 		lost:     engine.LongAgo + 1, // after services that were never reported
 	}
 	connect := reactor.ClientConfig{
-		Addrs:        cfg.Reporter.Addrs,
+		Random:       cfg.Random,
 		Router:       reactor.NewRouter[*reactor.Conn](), // a report service answers nothing
 		OnStart:      r.started,
 		OnClose:      r.closed,
@@ -89,6 +89,7 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 		DrainTimeout: drainTimeout,
 		Log:          cfg.Log,
 	}
+	cfg.Reporter.name(&connect)
 	access.Prover{Secret: cfg.Reporter.Secret, Key: "[reporter] secret", Log: cfg.Log}.Equip(&connect)
 	client, err := reactor.NewClient(connect)
 	if err != nil {

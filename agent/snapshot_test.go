@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,8 +35,8 @@ func TestDefect25StartFromSnapshot(t *testing.T) {
 
 	a, _ := startAgent(t, func(c *Config) {
 		c.Snapshot = file
-		c.DNS.Addrs = []netip.AddrPort{s.dns.addr}
-		c.Reporter.Addrs = []netip.AddrPort{s.reporter.addr}
+		c.DNS.Addrs = []string{s.dns.addr.String()}
+		c.Reporter.Addrs = []string{s.reporter.addr.String()}
 	})
 	p = newProgram(t, a, 2)
 	if _, code := p.getHost(key12); code != succ {
@@ -100,8 +99,8 @@ func TestBadSnapshotIsIgnored(t *testing.T) {
 			}
 			a, _ := startAgent(t, func(c *Config) {
 				c.Snapshot, c.Log = file, log.logger()
-				c.DNS.Addrs = []netip.AddrPort{s.dns.addr}
-				c.Reporter.Addrs = []netip.AddrPort{s.reporter.addr}
+				c.DNS.Addrs = []string{s.dns.addr.String()}
+				c.Reporter.Addrs = []string{s.reporter.addr.String()}
 			})
 			newProgram(t, a, 0).served(key12)
 			if n := log.count("snapshot of routes ignored"); n != 1 {
@@ -126,8 +125,8 @@ func TestSnapshotAgesWhileNobodyAnswers(t *testing.T) {
 	mute := startPeer(t, func(net.Conn, int32, []byte) {})
 	a, stop := startAgent(t, func(c *Config) {
 		c.Snapshot = file
-		c.DNS.Addrs = []netip.AddrPort{mute.addr}
-		c.Reporter.Addrs = []netip.AddrPort{mute.addr}
+		c.DNS.Addrs = []string{mute.addr.String()}
+		c.Reporter.Addrs = []string{mute.addr.String()}
 	})
 	eventually(t, "the agent is connected", func() bool { return a.dns.link.connected.Load() })
 	stop()

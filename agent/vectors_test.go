@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"testing"
@@ -61,8 +60,8 @@ func TestBetweenCppPeers(t *testing.T) {
 	})
 	reporter := startReporter(t)
 	a, _ := startAgent(t, func(c *Config) {
-		c.DNS.Addrs = []netip.AddrPort{dns.addr}
-		c.Reporter.Addrs = []netip.AddrPort{reporter.addr}
+		c.DNS.Addrs = []string{dns.addr.String()}
+		c.Reporter.Addrs = []string{reporter.addr.String()}
 	})
 	p := newProgram(t, a, 0)
 	p.served(key12)

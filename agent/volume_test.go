@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -168,7 +167,7 @@ func TestFrozenReporterIsBounded(t *testing.T) {
 	hold := make(chan struct{})
 	frozen := startPeerHolding(t, hold)
 	defer close(hold)
-	s := startSystem(t, func(c *Config) { c.Reporter.Addrs[0] = frozen.addr })
+	s := startSystem(t, func(c *Config) { c.Reporter.Addrs[0] = frozen.addr.String() })
 	const services, hosts = 2000, 50
 	s.dns.setMute(true)
 	for i := range services {
@@ -208,8 +207,8 @@ func TestStopReportsAllThatWaits(t *testing.T) {
 	const services = 500
 	dns, reporter := startDNS(t), startReporter(t)
 	a, err := New(Config{
-		DNS:            Peers{Addrs: []netip.AddrPort{dns.addr}},
-		Reporter:       Peers{Addrs: []netip.AddrPort{reporter.addr}},
+		DNS:            Peers{Addrs: []string{dns.addr.String()}},
+		Reporter:       Peers{Addrs: []string{reporter.addr.String()}},
 		ReportInterval: time.Hour,
 	})
 	if err != nil {

@@ -82,10 +82,13 @@ func TestManyServicesEditorsAtOnce(t *testing.T) {
 // its machine.
 func startAgent(t *testing.T, services ...netip.AddrPort) *client.Client {
 	t.Helper()
-	nobody := netip.MustParseAddrPort("127.0.0.1:1")
+	var addrs []string
+	for _, s := range services {
+		addrs = append(addrs, s.String())
+	}
 	a, err := agent.New(agent.Config{
-		DNS:      agent.Peers{Addrs: services},
-		Reporter: agent.Peers{Addrs: []netip.AddrPort{nobody}},
+		DNS:      agent.Peers{Addrs: addrs},
+		Reporter: agent.Peers{Addrs: []string{"127.0.0.1:1"}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -167,8 +167,8 @@ func (w *whole) construct() (err error) {
 }
 
 func (w *whole) constructAgent() (err error) {
-	w.agentCfg.DNS.Addrs = []netip.AddrPort{w.dns.Addr()}
-	w.agentCfg.Reporter.Addrs = []netip.AddrPort{w.reporter.Addr()}
+	w.agentCfg.DNS.Addrs = []string{w.dns.Addr().String()}
+	w.agentCfg.Reporter.Addrs = []string{w.reporter.Addr().String()}
 	w.agentCfg.Log = w.log
 	if w.agent, err = agent.New(*w.agentCfg); err != nil {
 		return err

@@ -198,19 +198,38 @@ func formatAddr(a netip.Addr) string {
 	return a.String()
 }
 
-// AddrPorts declares a key that holds a list of IPv4:PORT, apart by commas or
-// blanks; localhost is 127.0.0.1, a port is 1..65535.
-func (s *Set) AddrPorts(p *[]netip.AddrPort, section, name string, def []netip.AddrPort, doc string) {
-	bindList(s, p, section, name, def, "addrs", "IPv4:PORT, more of them apart by commas",
-		parseAddrPort, netip.AddrPort.String, doc)
+// HostPorts declares a key that holds a list of HOST:PORT, separated by commas or
+// blanks: a host is a name or an IPv4 address, a port is 1..65535.
+func (s *Set) HostPorts(p *[]string, section, name string, def []string, doc string) {
+	bindList(s, p, section, name, def, "addrs", "HOST:PORT with a name or an IPv4 address, more of them separated by commas",
+		parseHostPort, func(v string) string { return v }, doc)
 }
 
-func parseAddrPort(text string) (netip.AddrPort, bool) {
+func parseHostPort(text string) (string, bool) {
 	host, port, _ := strings.Cut(text, ":")
-	a, ok := parseAddr(host)
 	n, err := strconv.ParseUint(port, 10, 16)
-	return netip.AddrPortFrom(a, uint16(n)), ok && err == nil && n > 0
+	return text, isHost(host) && err == nil && n > 0
 }
+
+// isHost reports whether a text is an IPv4 address or a host name (RFC 1123,
+// and the underscore that many use).
+func isHost(text string) bool {
+	if strings.Trim(text, "0123456789.") == "" { // no top-level domain is a number
+		a, err := netip.ParseAddr(text)
+		return err == nil && a.Is4()
+	}
+	if len(text) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(text, "."), ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || strings.Trim(label, hostLetters) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 // Prefixes declares a key that holds a list of networks, 10.0.0.0/8, or single
 // addresses, apart by commas or blanks; IPv6 is taken too.

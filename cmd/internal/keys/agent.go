@@ -30,7 +30,7 @@ func Agent(s *config.Set) *agent.Config {
 func bindPeers(s *config.Set, p *agent.Peers, d agent.Peers, section, what string) {
 	s.Addr(&p.IP, section, "ip", d.IP, "address of the "+what)
 	s.Int(&p.Port, section, "port", d.Port, config.Between(1, 65535), "TCP port of the "+what)
-	s.AddrPorts(&p.Addrs, section, "addrs", nil, "several of them, instead of ip and port")
+	s.HostPorts(&p.Addrs, section, "addrs", nil, "several of them, HOST:PORT, instead of ip and port")
 	s.Secret((*config.Secret)(&p.Secret), section, "secret", "secret to prove to the "+what+" if it asks")
 }
 
