@@ -35,6 +35,7 @@ var alone = []struct {
 	{"dns and agent start from snapshots", testSnapshots},
 	{"lars up", testUp},
 	{"the second signal kills", testSecondSignal},
+	{"a reporter is killed with rows that wait", testFinding46KilledReporter},
 	{"the demo ends well", testDemo},
 	{"the demo is interrupted", testDemoInterrupted},
 	{"the demo loses a server", testDemoWithoutReporter},
@@ -271,8 +272,9 @@ func testSecondSignal(t *testing.T, bin string) {
 	}
 }
 
-// lock keeps others from writing to an SQLite file until the test ends.
-func lock(t *testing.T, file string) {
+// lock keeps others from writing to an SQLite file until unlock is called or the
+// test ends.
+func lock(t *testing.T, file string) (unlock func()) {
 	t.Helper()
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
@@ -285,6 +287,11 @@ func lock(t *testing.T, file string) {
 	}
 	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
+	}
+	return func() {
+		if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
