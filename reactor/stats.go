@@ -17,7 +17,7 @@ type loopCounters struct {
 	opened, closed              counter
 	bytesIn, bytesOut           counter
 	messagesIn, messagesUnknown counter
-	dropped                     counter
+	dropped, receiveErrors      counter
 }
 
 // LoopStats are the totals of one loop since it was made.
@@ -30,6 +30,7 @@ type LoopStats struct {
 	MessagesIn      uint64 // frames that reached a handler
 	MessagesUnknown uint64 // frames whose id has no handler
 	Dropped         uint64 // datagrams that were not frames, or could not be sent
+	ReceiveErrors   uint64 // failed calls to receive datagrams
 	Tasks           int    // tasks that wait now
 }
 
@@ -50,6 +51,7 @@ func (l *Loop) Stats() LoopStats {
 		MessagesIn:      s.messagesIn.v.Load(),
 		MessagesUnknown: s.messagesUnknown.v.Load(),
 		Dropped:         s.dropped.v.Load(),
+		ReceiveErrors:   s.receiveErrors.v.Load(),
 		Tasks:           tasks,
 	}
 }

@@ -7,10 +7,13 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // udpEchoes answers message 1 with message 2 of the same body, in place.
@@ -383,6 +386,39 @@ func TestUDPOverflow(t *testing.T) {
 	if s.Overflow() == 0 {
 		t.Error("nothing was dropped")
 	}
+}
+
+// An error of recvmmsg that stays, such as ENOMEM, put the socket in line again
+// at once: the loop took all of a processor.
+func TestFinding10ReceiveErrorDoesNotSpin(t *testing.T) {
+	var log logged
+	s := serveUDP(t, UDPConfig{Log: log.logger()})
+	p := newUDPPeer(t, s.Addr())
+	p.send(frame(1, "well"))
+	p.want(2, "well")
+	broken, err := os.Open(".") // not a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	socket, fd := s.socket, s.socket.fd
+	onLoop(t, s.Loop(), func() {
+		socket.fd = int(broken.Fd())
+		socket.onReady(unix.EPOLLIN)
+	})
+	before := s.Loop().Stats()
+	eventually(t, "it has been tried some times", func() bool {
+		return s.Loop().Stats().ReceiveErrors > before.ReceiveErrors+3*batchBudget
+	})
+	if woken := s.Loop().Stats().Wakeups - before.Wakeups; woken > 40 {
+		t.Errorf("the loop woke %d times", woken)
+	}
+	if n := strings.Count(log.String(), "cannot be received"); n != 1 {
+		t.Errorf("%d log lines, want 1: %s", n, log.String())
+	}
+	onLoop(t, s.Loop(), func() { socket.fd = fd })
+	p.send(frame(1, "well again"))
+	p.want(2, "well again")
 }
 
 // A page that showed the number waited for each loop: with a handler that hung,

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,9 @@ const (
 	// batchBudget is the number of full batches that one turn of the loop
 	// takes from a socket.
 	batchBudget = 8
+
+	// receiveRest is how long a socket rests when receiving fails again and again.
+	receiveRest = 100 * time.Millisecond
 
 	// defaultSocketBuffer is the default size in bytes of the kernel's buffer
 	// for datagrams that wait to be received.
@@ -34,6 +38,8 @@ type udpSocket struct {
 	index    int32
 	live     bool // registered
 	waiting  bool // in loop.ready
+	resting  bool
+	sick     bool // receiving failed at the last look
 	rx, tx   *datagrams
 	names    []unix.RawSockaddrInet6 // senders of rx; large enough for IPv4 too
 	answers  int                     // slots of tx that wait to be sent
@@ -118,21 +124,32 @@ func (s *udpSocket) onReady(events uint32) {
 // run is a further turn after the budget was used up.
 func (s *udpSocket) run() {
 	s.waiting = false
-	if !s.closed {
-		s.receive()
-	}
+	s.receive()
 }
 
 // receive takes batches until the socket is empty: fewer datagrams than slots
 // mean that the next one is a new edge.
 func (s *udpSocket) receive() {
+	if s.closed || s.resting {
+		return
+	}
+	failed := 0
 	for range batchBudget {
 		n, err := s.rx.receive(s.fd)
 		if err == unix.EAGAIN {
 			return
 		}
-		// An error is that of an earlier datagram that found nobody (ICMP);
-		// what waits behind it is still to be received.
+		// An error is usually that of an earlier datagram that found nobody
+		// (ICMP), once; what waits after it is still to be received.
+		if err != nil {
+			if failed++; failed == batchBudget {
+				s.rest(err)
+				return
+			}
+			s.loop.stats.receiveErrors.add(1)
+			continue
+		}
+		s.sick = false
 		for i := 0; i < n; {
 			i = s.handle(i, n)
 		}
@@ -140,7 +157,7 @@ func (s *udpSocket) receive() {
 		for i := range n { // the kernel wrote the length of the name there
 			s.rx.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 		}
-		if err == nil && n < len(s.rx.msgs) {
+		if n < len(s.rx.msgs) {
 			return
 		}
 	}
@@ -148,6 +165,21 @@ func (s *udpSocket) receive() {
 		s.waiting = true
 		s.loop.ready = append(s.loop.ready, s)
 	}
+}
+
+// rest keeps the loop from spinning on an error that stays, such as ENOMEM, and
+// logs the first of a row.
+func (s *udpSocket) rest(err error) {
+	s.loop.stats.receiveErrors.add(1)
+	if !s.sick {
+		s.sick = true
+		s.loop.log.Error("reactor: datagrams cannot be received", "addr", localAddr(s.fd), "error", err)
+	}
+	s.resting = true
+	s.loop.After(receiveRest, func() {
+		s.resting = false
+		s.receive()
+	})
 }
 
 // handle runs the handlers of datagrams [from, n) and returns the first one
