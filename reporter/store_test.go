@@ -60,13 +60,15 @@ func TestReportReachesSQLite(t *testing.T) {
 	}
 }
 
-func sendReport(t *testing.T, addr string, ts uint32) {
+// sendReport sends a report of one host and of those with further addresses.
+func sendReport(t *testing.T, addr string, ts uint32, further ...int32) {
 	t.Helper()
 	ip, caller := uint32(0xc0a80171), uint32(0xc0a80102)
-	frame, err := larspb.AppendFrame(nil, larspb.IDReportStatusRequest, &larspb.ReportStatusRequest{
-		Modid: 1, Cmdid: 2, Caller: int32(caller), Ts: ts,
-		Results: []*larspb.HostCallResult{{Ip: int32(ip), Port: 7777, Succ: 7, Err: 3, Overload: true, TotalSucc: 100}},
-	})
+	m := &larspb.ReportStatusRequest{Modid: 1, Cmdid: 2, Caller: int32(caller), Ts: ts}
+	for _, ip := range append([]int32{int32(ip)}, further...) {
+		m.Results = append(m.Results, &larspb.HostCallResult{Ip: ip, Port: 7777, Succ: 7, Err: 3, Overload: true, TotalSucc: 100})
+	}
+	frame, err := larspb.AppendFrame(nil, larspb.IDReportStatusRequest, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,21 +85,11 @@ func sendReport(t *testing.T, addr string, ts uint32) {
 // awaitStatus waits until the table holds a row.
 func awaitStatus(t *testing.T, db *store.DB) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(20 * time.Second)
-	for {
+	await(t, "a row", func() bool {
 		rows, err := db.Status(t.Context(), nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(rows) > 0 {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatal("no row came")
-		}
-	}
+		return len(rows) > 0
+	})
 }
