@@ -66,6 +66,19 @@ type Config struct {
 	// bound. Default 5,000,000: about 500 MB at worst.
 	MaxAllSubscriptions int
 
+	// MaxLoss is what share of all hosts, in percent, a load may remove
+	// without change records, from 10 hosts on. One that removes more is held
+	// back: the routes before it are served, and the server is not ready, until
+	// an operator accepts it, the rows are back, or AcceptAfter is over. Edits
+	// are served all the same. Lower holds back rightful changes by hand;
+	// higher lets more of an accident through. Default 30; 100 turns it off.
+	MaxLoss int
+
+	// AcceptAfter is for how long a load that is held back has to be seen
+	// unchanged before it is served. Lower gives operators less time to
+	// restore the rows. Default 1 h.
+	AcceptAfter time.Duration
+
 	// Build is the version of the program, which agents see. Default: none.
 	Build string
 
@@ -104,6 +117,8 @@ func (c *Config) setDefaults() {
 	c.ReloadInterval = cmp.Or(c.ReloadInterval, 10*time.Second)
 	c.MaxSubscriptions = cmp.Or(c.MaxSubscriptions, 100_000)
 	c.MaxAllSubscriptions = cmp.Or(c.MaxAllSubscriptions, 5_000_000)
+	c.MaxLoss = cmp.Or(c.MaxLoss, 30)
+	c.AcceptAfter = cmp.Or(c.AcceptAfter, time.Hour)
 	c.MaxOutput = cmp.Or(c.MaxOutput, 8<<20)
 	c.StallTimeout = cmp.Or(c.StallTimeout, 30*time.Second)
 }
@@ -112,10 +127,12 @@ func (c *Config) validate() error {
 	switch {
 	case c.Store == nil:
 		return errors.New("dns: no Store")
-	case c.PollInterval < 0 || c.QueryTimeout < 0 || c.ReloadInterval < 0 || c.StallTimeout < 0:
+	case c.PollInterval < 0 || c.QueryTimeout < 0 || c.ReloadInterval < 0 || c.StallTimeout < 0 || c.AcceptAfter < 0:
 		return errors.New("dns: a duration is negative")
 	case c.MaxSubscriptions < 0 || c.MaxAllSubscriptions < 0:
 		return fmt.Errorf("dns: MaxSubscriptions %d, MaxAllSubscriptions %d: want no negative number", c.MaxSubscriptions, c.MaxAllSubscriptions)
+	case c.MaxLoss < 0 || c.MaxLoss > 100:
+		return fmt.Errorf("dns: MaxLoss %d: want a percentage of 0 to 100", c.MaxLoss)
 	case c.MaxOutput < minOutput:
 		return fmt.Errorf("dns: MaxOutput %d: want at least %d bytes", c.MaxOutput, minOutput)
 	}

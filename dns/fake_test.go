@@ -42,6 +42,7 @@ type fakeStore struct {
 	version  uint64
 	services services
 	changes  map[uint64][]route.Key
+	accepted map[uint64]bool  // versions under which an operator has accepted the routes
 	fail     map[string]error // by method
 	hang     bool             // calls wait for the end of their context
 	calls    map[string]int
@@ -55,6 +56,7 @@ func newFakeStore() *fakeStore {
 		version:  100,
 		services: make(services),
 		changes:  make(map[uint64][]route.Key),
+		accepted: make(map[uint64]bool),
 		fail:     make(map[string]error),
 		calls:    make(map[string]int),
 	}
@@ -111,7 +113,10 @@ func (f *fakeStore) Changed(ctx context.Context, after, upTo route.Mark) (change
 			keys, ok := f.changes[v]
 			gone = gone || !ok
 			changes.Keys = append(changes.Keys, keys...)
+			changes.Accepted = changes.Accepted || f.accepted[v]
 		}
+		slices.SortFunc(changes.Keys, route.Key.Compare)
+		changes.Keys = slices.Compact(changes.Keys)
 	})
 	if err == nil && gone {
 		err = errGone
@@ -143,6 +148,15 @@ func (f *fakeStore) edit(s services) {
 	f.version++
 	f.changes[f.version] = slices.Collect(maps.Keys(s))
 	f.put(s)
+}
+
+// accept records that an operator accepts the routes as they are.
+func (f *fakeStore) accept() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.version++
+	f.changes[f.version] = nil
+	f.accepted[f.version] = true
 }
 
 // scribble changes services without a word about it.
@@ -228,6 +242,13 @@ func (j *journal) count(text string) int {
 	return strings.Count(j.lines.String(), text)
 }
 
+// text returns all lines.
+func (j *journal) text() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.lines.String()
+}
+
 func (j *journal) log() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
 // instance is a running service.
@@ -272,8 +293,14 @@ func start(t *testing.T, store dns.Store, change func(*dns.Config)) *instance {
 func startLoaded(t *testing.T, store dns.Store, change func(*dns.Config)) *instance {
 	t.Helper()
 	in := start(t, store, change)
-	eventually(t, "the service is ready", func() bool { return in.Ready() == nil })
+	in.awaitLoaded(t)
 	return in
+}
+
+// awaitLoaded returns when the routes are those of the store.
+func (in *instance) awaitLoaded(t *testing.T) {
+	t.Helper()
+	eventually(t, "the routes are loaded", func() bool { return in.Ready() == nil && in.Stale() == "" })
 }
 
 // metric returns the value of a metric.

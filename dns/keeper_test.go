@@ -53,16 +53,16 @@ func TestStartFromSnapshotWithoutStore(t *testing.T) {
 	if n := in.log.count("answering from a snapshot"); n != 1 {
 		t.Errorf("%d lines say that the routes are old, want 1", n)
 	}
-	eventually(t, "Ready names the snapshot and the reason", func() bool {
-		err := in.Ready()
-		return err != nil && strings.Contains(err.Error(), "snapshot") && strings.Contains(err.Error(), errStore.Error())
+	eventually(t, "Stale names the age and the reason", func() bool {
+		s := in.Stale()
+		return strings.Contains(s, "known to be right") && strings.Contains(s, errStore.Error())
 	})
 
 	store.edit(services{k12: {h1, h2}})
 	store.setFault(nil, "Look", "Load")
 	p.expect(k12, h1, h2) // alone: k13 is as it was
 	p.expectSilence()
-	eventually(t, "the service is ready", func() bool { return in.Ready() == nil })
+	in.awaitLoaded(t)
 }
 
 func TestBadSnapshotIsIgnored(t *testing.T) {

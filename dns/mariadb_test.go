@@ -92,7 +92,7 @@ func (d *database) serve(change func(*dns.Config)) *instance {
 func (d *database) serveLoaded(change func(*dns.Config)) *instance {
 	d.t.Helper()
 	in := d.serve(change)
-	eventually(d.t, "the service is ready", func() bool { return in.Ready() == nil })
+	in.awaitLoaded(d.t)
 	return in
 }
 

@@ -34,8 +34,7 @@ func (s *Server) tableMetrics(set *metrics.Set) {
 	ofTable("hosts", "Hosts of all services.", func(t *route.Table) float64 { _, n := t.Len(); return float64(n) })
 	ofTable("version", "Version of the routes that are answered.", func(t *route.Table) float64 { return float64(t.Version()) })
 	ofTable("table_age_seconds", "Time since the routes were last known to be those of the database.", func(*route.Table) float64 {
-		_, asOf := s.snapshot()
-		return time.Since(asOf).Seconds()
+		return time.Since(s.state.knownAt()).Seconds()
 	})
 }
 
@@ -80,14 +79,26 @@ func (s *Server) storeMetrics(set *metrics.Set) {
 	c.fullTime = set.Histogram("load_seconds", loads, metrics.Seconds, "kind", "full")
 	c.cut = set.Gauge("services_cut", "Services with more hosts than one frame holds; the rest is not sent.")
 	set.CounterFunc("bad_rows_total", "Rows of RouteData that were skipped, each time that they were read.", func() uint64 { return uint64(s.cfg.BadRows.reads.Load()) })
-	set.GaugeFunc("store_up", "1 while the database answers and the routes are those of it, else 0.", func() float64 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.trouble != nil || !s.fresh {
-			return 0
+	set.GaugeFunc("store_up", "1 while the last look for edits and the last load of all routes went well, else 0.", func() float64 { return oneIf(s.state.storeUp()) })
+	set.GaugeFunc("stale", "1 while the routes are not known to be those of the database, else 0.", func() float64 { return oneIf(s.routes.stale.Load()) })
+	set.GaugeFunc("held_back_hosts", "Hosts that a load would remove without change records, which is held back; 0: none is.", func() float64 {
+		if held, _ := s.state.holding(); held != nil {
+			return float64(held.removed)
 		}
-		return 1
+		return 0
 	})
+	set.CounterFunc("loads_held_back_total", "Times that the routes in the database began to be held back.", func() uint64 {
+		_, total := s.state.holding()
+		return total
+	})
+	set.CounterFunc("unlogged_changes_total", "Changed services that got their log line at debug, because there were too many at a time.", s.watcher.changes.quiet.Load)
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func snapshotMetrics(set *metrics.Set, k *keep.Keeper) {

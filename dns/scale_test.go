@@ -92,7 +92,7 @@ func TestBurstOnRealDatabase(t *testing.T) {
 	d := sharedDatabase(t)
 	m := &meter{gate: make(chan struct{})}
 	in := d.serve(func(c *dns.Config) { c.Store, c.QueryTimeout = m, time.Minute })
-	eventually(t, "the service is ready", func() bool { return in.Ready() == nil })
+	in.awaitLoaded(t)
 	p := dial(t, in)
 	p.ask(k12)
 	p.expect(k12)

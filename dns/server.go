@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,11 +40,7 @@ type Server struct {
 
 	routes  routes
 	refused struct{ limit, descriptors atomic.Uint64 } // connections
-
-	mu      sync.Mutex // guards everything below
-	fresh   bool       // table has been in the store in this run
-	asOf    time.Time  // when the table was known to be what the store holds
-	trouble error      // why the store did not answer the last time; nil: it did
+	state   state
 }
 
 // New returns a service for cfg. It binds nothing and reads nothing.
@@ -55,6 +50,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, room: newRoom(&cfg)}
+	s.state.routes = &s.routes
 	var err error
 	if s.greeting, err = greeting(cfg.Build); err != nil {
 		return nil, fmt.Errorf("dns: Build %q: %w", cfg.Build, err)
@@ -153,25 +149,14 @@ func (s *Server) Close() { s.tcp.Close() }
 // Metrics returns what the server counts; docs/metrics.md lists it.
 func (s *Server) Metrics() prometheus.Collector { return s.metrics }
 
-// Ready returns nil when the service answers from routes that it loaded from
-// the store in this run, whether or not the store answers now. Otherwise it
-// says what the service answers from, and what is wrong with the store.
-func (s *Server) Ready() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fresh {
-		return nil
-	}
-	cause := s.trouble
-	if cause == nil {
-		cause = errors.New("the first load is under way")
-	}
-	if s.routes.table.Load() == nil {
-		return fmt.Errorf("dns: no routes yet, requests wait: %w", cause)
-	}
-	age := time.Since(s.asOf).Round(time.Second)
-	return fmt.Errorf("dns: answering from a snapshot that is %v old: %w", age, cause)
-}
+// Ready returns nil when there are routes to answer with, whether or not the
+// store answers now. It is not ready without a table, and while it holds back a
+// load that removes too much; the error says why.
+func (s *Server) Ready() error { return s.state.ready() }
+
+// Stale says in a line that the routes are not known to be those of the store,
+// since when, and why; "" if they are. It does not keep a server from being ready.
+func (s *Server) Stale() string { return s.state.remark() }
 
 // restore takes the table of the snapshot, if there is one, before anything
 // else runs.
@@ -181,11 +166,8 @@ func (s *Server) restore() {
 		return
 	}
 	s.cfg.Log.Info("dns: answering from a snapshot until the store answers")
-	s.routes.stale.Store(true)
+	s.state.restored(asOf)
 	s.routes.table.Store(table)
-	s.mu.Lock()
-	s.asOf = asOf
-	s.mu.Unlock()
 }
 
 // publish makes a newer table the one that is answered from, and pushes the
@@ -200,32 +182,7 @@ func (s *Server) publish(table *route.Table, changed []route.Key) {
 	}
 }
 
-// confirm notes that the table is what the store holds.
-func (s *Server) confirm() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fresh, s.asOf, s.trouble = true, time.Now(), nil
-	s.routes.stale.Store(false)
-}
-
-// isFresh tells whether the table has been in the store in this run.
-func (s *Server) isFresh() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fresh
-}
-
-// blame notes why the store could not be read.
-func (s *Server) blame(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trouble = err
-	s.routes.stale.Store(true)
-}
-
 // snapshot returns what the keeper is to keep.
 func (s *Server) snapshot() (*route.Table, time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.routes.table.Load(), s.asOf
+	return s.routes.table.Load(), s.state.knownAt()
 }

@@ -54,7 +54,7 @@ func TestHeldUntilLoaded(t *testing.T) {
 	store.setFault(nil, "Look", "Load")
 	p.expect(k12, h1)
 	q.expect(k13)
-	eventually(t, "the service is ready", func() bool { return in.Ready() == nil })
+	in.awaitLoaded(t)
 }
 
 func TestPush(t *testing.T) {

@@ -45,10 +45,13 @@ type watcher struct {
 	failures int        // looks at the store that failed in a row
 	store    *outage.User
 	reload   *outage.User
+	accepted bool                   // an operator has accepted what the next load finds
 	cut      map[route.Key]struct{} // services whose route is over a frame
+	changes  changeLog
 
 	// The full loads.
 	loading bool
+	failed  bool                   // the last one
 	started time.Time              // start of the last one
 	ended   time.Time              // end of the last one
 	cost    time.Duration          // of the last good one
@@ -73,6 +76,7 @@ func newWatcher(s *Server) *watcher {
 		store:   outage.New(s.cfg.Log, "dns: store").User(),
 		reload:  outage.New(s.cfg.Log, "dns: reload of all routes").User(),
 		cut:     make(map[route.Key]struct{}),
+		changes: changeLog{log: s.cfg.Log},
 	}
 }
 
@@ -94,7 +98,7 @@ func (w *watcher) run(ctx context.Context) error {
 				w.loading = false
 				continue
 			}
-			w.take(l)
+			w.take(ctx, l)
 		}
 		timer.Reset(w.pause())
 	}
@@ -122,7 +126,7 @@ func (w *watcher) note(ctx context.Context, err error) {
 		w.failures = 0
 		w.store.Worked()
 		if w.demand == "" {
-			w.svc.confirm()
+			w.svc.state.looked(nil)
 		}
 		return
 	}
@@ -131,7 +135,7 @@ func (w *watcher) note(ctx context.Context, err error) {
 	}
 	w.failures++
 	w.store.Failed(err)
-	w.svc.blame(err)
+	w.svc.state.looked(err)
 }
 
 // poll looks for edits and loads what they changed.
@@ -156,6 +160,10 @@ func (w *watcher) step(ctx context.Context) error {
 func (w *watcher) advance(ctx context.Context, mark route.Mark) error {
 	start := time.Now()
 	changes, err := w.changed(ctx, mark)
+	if changes.Accepted {
+		w.accepted = true
+		w.demandLoad("an operator has accepted the routes as they are stored")
+	}
 	if errors.Is(err, route.ErrHistoryGone) {
 		w.demandLoad(err.Error())
 		return nil
@@ -197,11 +205,14 @@ func (w *watcher) apply(mark route.Mark, hosts map[route.Key][]route.Host) {
 
 // replace publishes a table that differs in the services of changed.
 func (w *watcher) replace(table *route.Table, changed []route.Key) {
+	old := w.svc.routes.table.Load()
 	w.svc.publish(table, changed)
+	now := time.Now()
 	for _, key := range changed {
 		if len(table.Hosts(key)) > 0 {
 			w.svc.routes.removed.drop(key)
 		}
+		w.changes.note(key, old.Hosts(key), table.Hosts(key), table.Version(), now)
 	}
 	w.watchLengths(table, slices.Values(changed))
 	if len(changed) > 0 {

@@ -18,3 +18,9 @@ type Changes struct {
 	// Accepted: an operator has accepted the routes as they are stored.
 	Accepted bool
 }
+
+// Acceptance is what an operator has accepted.
+type Acceptance struct {
+	Version uint64 // of the record
+	Hosts   uint64 // hosts of all services that are stored
+}

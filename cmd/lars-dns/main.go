@@ -71,6 +71,7 @@ func run(ctx context.Context, env process.Env) error {
 		return err
 	}
 	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics(), env.Metrics()}, service.Ready, log
+	s.pages.Remark = service.Stale
 
 	// A signal stops, in this order:
 	//  1. the service: what was sent reaches the agents, the snapshot is written;

@@ -36,6 +36,10 @@ type Config struct {
 	// it cannot. Nil: always ready.
 	Ready func() error
 
+	// Remark is a line that /readyz says beside "ready", such as that the data
+	// are stale; "" for none. Nil: none ever.
+	Remark func() string
+
 	// Log receives what changes in the server. Nil: nothing.
 	Log *slog.Logger
 

@@ -111,6 +111,11 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	fmt.Fprintln(w, "ready")
+	if s.cfg.Remark != nil {
+		if remark := s.cfg.Remark(); remark != "" {
+			fmt.Fprintln(w, remark)
+		}
+	}
 }
 
 func (s *Server) serveIndex(w http.ResponseWriter, _ *http.Request) {

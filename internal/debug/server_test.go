@@ -152,6 +152,14 @@ func TestReadyTellsWhyNot(t *testing.T) {
 	}
 }
 
+// What serves old data is ready, and /readyz says how old they are.
+func TestFinding20RemarkBesideReady(t *testing.T) {
+	s := debug.New(&debug.Config{Addr: "127.0.0.1:0", Remark: func() string { return "stale: 40s old" }})
+	if code, body := ask(t, "GET", start(t, s)+"/readyz", ""); code != 200 || body != "ready\nstale: 40s old\n" {
+		t.Errorf("got %d %q", code, body)
+	}
+}
+
 func TestOffOnlyWaits(t *testing.T) {
 	for _, addr := range []string{"", "off"} {
 		s := debug.New(&debug.Config{Addr: addr})
