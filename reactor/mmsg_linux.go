@@ -82,11 +82,17 @@ func (d *datagrams) send(fd, from, to int) (int, error) {
 	}
 }
 
-// sendOne is send for one slot: sendto costs less than sendmmsg.
+// sendOne is send for one slot: sendto and sendmsg cost less than sendmmsg.
 func (d *datagrams) sendOne(fd, i int) (int, error) {
+	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 	h, iov := &d.msgs[i].hdr, &d.iovs[i]
 	for {
-		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(iov.Base)), uintptr(iov.Len), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(h.Name)), uintptr(h.Namelen))
+		var errno unix.Errno
+		if h.Controllen > 0 {
+			_, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), flags)
+		} else {
+			_, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(iov.Base)), uintptr(iov.Len), flags, uintptr(unsafe.Pointer(h.Name)), uintptr(h.Namelen))
+		}
 		if errno == 0 {
 			return 1, nil
 		}

@@ -102,7 +102,11 @@ func (s *UDPServer) Listen() error {
 	if s.socket != nil {
 		return nil
 	}
+	asked := false
 	fd, err := openUDP(s.cfg.Addr, s.cfg.ReceiveBuffer)
+	if err == nil {
+		asked, err = askForPktinfo(fd, s.cfg.Addr)
+	}
 	if err == nil {
 		err = os.NewSyscallError("bind", unix.Bind(fd, sockaddr(s.cfg.Addr)))
 	}
@@ -110,7 +114,7 @@ func (s *UDPServer) Listen() error {
 		closeFD(fd)
 		return fmt.Errorf("reactor: listen on UDP %v: %w", s.cfg.Addr, err)
 	}
-	s.socket = &udpSocket{loop: s.loop, router: s.cfg.Router, fd: fd}
+	s.socket = &udpSocket{loop: s.loop, router: s.cfg.Router, fd: fd, asked: asked}
 	s.addr = localAddr(fd)
 	return nil
 }

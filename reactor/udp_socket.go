@@ -34,6 +34,7 @@ type udpSocket struct {
 	loop   *Loop
 	router *Router[*Packet]
 	fd     int
+	asked  bool // the kernel tells the asked address with each datagram
 
 	index    int32
 	live     bool // registered
@@ -42,6 +43,7 @@ type udpSocket struct {
 	sick     bool // receiving failed at the last look
 	rx, tx   *datagrams
 	names    []unix.RawSockaddrInet6 // senders of rx; large enough for IPv4 too
+	infos    []pktinfo               // addresses that were asked, of rx; nil: nobody wants to know
 	answers  int                     // slots of tx that wait to be sent
 	answered uint64                  // bytes in them
 	packet   Packet
@@ -77,8 +79,14 @@ func (s *udpSocket) start(n int) error {
 	s.names = make([]unix.RawSockaddrInet6, n)
 	for i := range s.names {
 		s.rx.msgs[i].hdr.Name = (*byte)(unsafe.Pointer(&s.names[i]))
-		s.rx.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 	}
+	if s.asked {
+		s.infos = make([]pktinfo, n)
+		for i := range s.infos {
+			s.rx.msgs[i].hdr.Control = &s.infos[i][0]
+		}
+	}
+	s.empty(n)
 	s.packet.socket = s
 	if err := s.loop.register(s.fd, inputEdge, s, &s.index); err != nil {
 		return err
@@ -154,9 +162,7 @@ func (s *udpSocket) receive() {
 			i = s.handle(i, n)
 		}
 		s.flush()
-		for i := range n { // the kernel wrote the length of the name there
-			s.rx.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
-		}
+		s.empty(n)
 		if n < len(s.rx.msgs) {
 			return
 		}
@@ -164,6 +170,18 @@ func (s *udpSocket) receive() {
 	if !s.waiting {
 		s.waiting = true
 		s.loop.ready = append(s.loop.ready, s)
+	}
+}
+
+// empty prepares the first n slots of rx for the next batch: the kernel has
+// written the lengths of what came there.
+func (s *udpSocket) empty(n int) {
+	for i := range n {
+		h := &s.rx.msgs[i].hdr
+		h.Namelen = unix.SizeofSockaddrInet6
+		if s.infos != nil {
+			h.SetControllen(len(s.infos[i]))
+		}
 	}
 }
 
@@ -285,6 +303,10 @@ func (p *Packet) Reply(id int32, body []byte) error {
 	s.tx.iovs[k].SetLen(HeaderSize + len(body))
 	to, from := &s.tx.msgs[k].hdr, &s.rx.msgs[p.i].hdr
 	to.Name, to.Namelen = from.Name, from.Namelen
+	if s.infos != nil {
+		s.infos[p.i].anyInterface()
+		to.Control, to.Controllen = from.Control, from.Controllen
+	}
 	s.answered += uint64(HeaderSize + len(body))
 	s.answers++
 	if s.answers == len(s.tx.msgs) {
