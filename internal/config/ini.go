@@ -6,24 +6,17 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
-
-	"gopkg.in/ini.v1"
 )
 
 // maxFile bounds what is read, in bytes, so that a wrong path (a log, a device)
 // ends in an error and not in an exhausted machine.
 const maxFile = 1 << 20
 
-// iniOptions hold the parser to what the original's reader takes: '=' alone
-// delimits, and a value ends with its line.
-var iniOptions = ini.LoadOptions{
-	KeyValueDelimiters:        "=",
-	IgnoreContinuation:        true,
-	IgnoreInlineComment:       true, // cutComment has done it
-	UnescapeValueDoubleQuotes: true,
-}
+// This file reads INI as the original does, line by line. It uses no library: those
+// at hand give no line numbers for the messages, keep the last of two equal keys
+// silently, and have forms (continuation, interpolation, sections within sections)
+// that would have to be turned off.
 
 // line is one line of a file that says something: a heading or an assignment.
 type line struct {
@@ -31,13 +24,15 @@ type line struct {
 	heading string // of [heading]; "" for an assignment
 	name    string
 	value   string
+	comment bool // a comment follows the value
 }
 
-// errNoQuote and errNoForm are what a line can get wrong in its form. They do
-// not show the line: it may hold a password.
+// What a line can get wrong in its form. The texts do not show the line: it may hold
+// a password.
 var (
-	errNoQuote = errors.New("a quote that opens the value is not closed")
-	errNoForm  = errors.New("not understood, want [section], key = value, or a comment after ';'")
+	errNoQuote    = errors.New("a quote that opens the value is not closed")
+	errAfterQuote = errors.New("text after the quote that closes the value, want a comment after ';' or nothing")
+	errNoForm     = errors.New("not understood, want [section], key = value, or a comment after ';'")
 )
 
 // readText returns the text of a file of at most maxFile bytes. It takes any
@@ -61,8 +56,8 @@ func readText(path string) (string, error) {
 	return strings.TrimPrefix(string(text), "\uFEFF"), nil
 }
 
-// noText tells the control characters that no text holds. Errors quote names from
-// the file, and these would reach the terminal.
+// noText reports whether r is a control character that no text holds. Errors quote
+// names from the file, and these would reach the terminal.
 func noText(r rune) bool {
 	return r < ' ' && (r < '\t' || '\r' < r) || r == 0x7f
 }
@@ -81,23 +76,51 @@ func scan(text string, each func(line, error)) {
 	}
 }
 
-// parseLine gives the parser one line at a time, since it does not tell line
-// numbers and keeps the last of two equal keys.
 func parseLine(text string) (line, error) {
-	text = cutComment(text)
-	f, err := ini.LoadSources(iniOptions, []byte(text))
-	switch {
-	case ini.IsErrDelimiterNotFound(err) || ini.IsErrEmptyKeyName(err):
+	if text == "" || isComment(text) {
+		return line{}, nil
+	}
+	if text[0] == '[' {
+		return parseHeading(cutComment(text))
+	}
+	name, value, found := strings.Cut(text, "=")
+	l := line{name: strings.TrimSpace(name)}
+	if !found || l.name == "" {
 		return line{}, errNoForm
-	case strings.HasPrefix(text, "["):
-		return parseHeading(text)
-	case err != nil:
-		return line{}, errNoQuote
 	}
-	for _, key := range f.Section("").Keys() {
-		return line{name: key.Name(), value: key.Value()}, nil
+	var err error
+	switch quoted := strings.TrimLeft(value, " \t"); {
+	case strings.HasPrefix(quoted, `"`), strings.HasPrefix(quoted, "`"):
+		l.value, err = unquote(quoted)
+	default:
+		l.value = strings.TrimSpace(cutComment(value))
+		l.comment = len(l.value) < len(strings.TrimSpace(value))
 	}
-	return line{}, nil
+	return l, err
+}
+
+// unquote returns the text between the quote at the start of a value and the next
+// one. Within double quotes, \" is a quote; within backquotes, all is as it stands.
+func unquote(text string) (string, error) {
+	quote := text[0]
+	end := 1
+	for end < len(text) && text[end] != quote {
+		if quote == '"' && strings.HasPrefix(text[end:], `\"`) {
+			end++
+		}
+		end++
+	}
+	if end >= len(text) {
+		return "", errNoQuote
+	}
+	if rest := strings.TrimSpace(text[end+1:]); rest != "" && !isComment(rest) {
+		return "", errAfterQuote
+	}
+	value := text[1:end]
+	if quote == '"' {
+		value = strings.ReplaceAll(value, `\"`, `"`)
+	}
+	return value, nil
 }
 
 func parseHeading(text string) (line, error) {
@@ -108,19 +131,16 @@ func parseHeading(text string) (line, error) {
 	return line{heading: name}, nil
 }
 
-// A comment behind a value needs a blank before it, so that a password like a#b
-// stays whole, as it does in the original.
-var commentStart = regexp.MustCompile(`[ \t][;#]`)
+// isComment reports whether a text that is not empty is a comment.
+func isComment(text string) bool { return text[0] == ';' || text[0] == '#' }
 
-// cutComment removes the comment behind a value or a heading, unless the value
-// is quoted: there the closing quote ends the value.
+// cutComment removes the comment after a value or a heading. It needs a blank before
+// it, so that a password like a#b stays as it is, as in the original.
 func cutComment(text string) string {
-	from := strings.IndexByte(text, '=') + 1
-	if value := strings.TrimLeft(text[from:], " \t"); from > 0 && (strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "`")) {
-		return text
-	}
-	if at := commentStart.FindStringIndex(text[from:]); at != nil {
-		return strings.TrimSpace(text[:from+at[0]])
+	for i := 1; i < len(text); i++ {
+		if isComment(text[i:]) && (text[i-1] == ' ' || text[i-1] == '\t') {
+			return strings.TrimSpace(text[:i])
+		}
 	}
 	return text
 }
