@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lars.internal/client"
+	"lars.internal/cmd/internal/keys"
 	"lars.internal/cmd/internal/process"
 	"lars.internal/cmd/internal/tables"
 	"lars.internal/internal/config"
@@ -35,7 +36,14 @@ func (s *settings) bind(root *cobra.Command) {
 
 // load fills a set from the file and the environment.
 func (s *settings) load(set *config.Set) error {
-	return set.Load(config.Sources{File: s.file, Partial: true, Environ: s.env.Environ})
+	keys.Share(set)
+	if err := set.Load(config.Sources{File: s.file, Partial: true, Environ: s.env.Environ}); err != nil {
+		return err
+	}
+	for _, w := range set.Warnings() {
+		fmt.Fprintln(s.env.Stderr, "lars: "+w)
+	}
+	return nil
 }
 
 // openStore returns the database that flags, environment and file name. The
@@ -48,6 +56,9 @@ func (s *settings) openStore(options store.Options) (*store.DB, error) {
 	}
 	if s.dsn != "" {
 		where.DSN = config.Secret(s.dsn)
+		if strings.Contains(s.dsn, "@") {
+			fmt.Fprintln(s.env.Stderr, "lars: --dsn: every user of this machine can see the flags of a process; use LARS_STORE_DSN")
+		}
 	}
 	return tables.Open(where, options)
 }

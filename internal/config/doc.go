@@ -7,7 +7,7 @@
 //	set.Alias("repoter", "reporter") // a file may write [repoter]
 //	err := config.Parse(set, os.Args[1:], os.Environ(), os.Stdout)
 //	if err != nil {
-//		config.Fail(os.Stderr, set.Name(), err) // what to print, if anything
+//		config.Fail(os.Stderr, set.Name(), err) // prints nothing for -h
 //		os.Exit(config.ExitCode(err))
 //	}
 //
@@ -15,11 +15,13 @@
 // (LARS_REACTOR_THREADNUM), flag (-reactor.threadNum). Names are exact, case
 // included. In a file, ';' or '#' starts a comment at the start of a line or
 // after a blank; a value in double quotes or backquotes may hold both. Section
-// headings may repeat, a key may not.
+// headings may repeat, a key may not. A secret may also come from a file that a
+// second key names, or from a credential of systemd.
 //
-// Whatever is not understood is an error that names the place and what is
-// wanted there: an unknown section or key, a key given twice, a bad or
-// out-of-range value. All findings are reported together, at most ten.
+// Input that is not understood is an error that names the place and what is wanted
+// there: an unknown section, key or variable, a key given twice, a bad or
+// out-of-range value. All findings are reported together, at most ten. Warnings are
+// for what works and is dangerous, as a password in a file that everybody can read.
 //
 // A Set belongs to one goroutine until Parse or Load has returned. After that
 // it may be read from any goroutine, and so may the variables.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -160,9 +159,9 @@ func formatDuration(d time.Duration) string {
 	return text
 }
 
-// Strings declares a key that holds a list of words, apart by commas or blanks.
+// Strings declares a key that holds a list of words, separated by commas or blanks.
 func (s *Set) Strings(p *[]string, section, name string, def []string, doc string) {
-	bindList(s, p, section, name, def, "list", "words apart by commas",
+	bindList(s, p, section, name, def, "list", "words separated by commas",
 		func(text string) (string, bool) { return text, true },
 		func(v string) string { return v }, doc)
 }
@@ -232,9 +231,9 @@ func isHost(text string) bool {
 const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 // Prefixes declares a key that holds a list of networks, 10.0.0.0/8, or single
-// addresses, apart by commas or blanks; IPv6 is taken too.
+// addresses, separated by commas or blanks; IPv6 is taken too.
 func (s *Set) Prefixes(p *[]netip.Prefix, section, name string, def []netip.Prefix, doc string) {
-	bindList(s, p, section, name, def, "networks", "networks like 10.0.0.0/8 apart by commas",
+	bindList(s, p, section, name, def, "networks", "networks like 10.0.0.0/8 separated by commas",
 		parsePrefix, netip.Prefix.String, doc)
 }
 
@@ -276,34 +275,4 @@ func formatList[T any](list []T, format func(T) string) string {
 		texts[i] = format(v)
 	}
 	return strings.Join(texts, ", ")
-}
-
-// Secret is a text that no log, help or error may show: a password, a key, a
-// DSN that holds one. The value itself is string(s).
-type Secret string
-
-// Format prints "(secret)" for every verb, nothing for an empty secret.
-func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
-
-// String returns "(secret)", or "" for an empty secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "(secret)"
-}
-
-// MarshalText hides the secret from encoders, package json and slog among them.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// Secret declares a key that holds any text and is never printed. Its default
-// is empty: a secret that everybody knows is none. The command line shows to
-// every user of the machine, so the environment or a file is the place for it.
-func (s *Set) Secret(p *Secret, section, name, doc string) {
-	bind(s, p, section, name, "", kind[Secret]{
-		name:   "secret",
-		want:   "a text",
-		parse:  func(text string) (Secret, bool) { return Secret(text), true },
-		format: Secret.String,
-	}, doc)
 }

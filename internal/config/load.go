@@ -22,9 +22,9 @@ type Sources struct {
 	// for a command that needs a few keys of a server's file.
 	Partial bool
 
-	// Environ is the environment, as os.Environ returns it. Variables of other
-	// programs are ignored, also those that begin with LARS_. An empty variable
-	// counts as none: that is how scripts and container files leave one out.
+	// Environ is the environment, as os.Environ returns it. A variable that begins
+	// with LARS_ is a key of the set, or known by KnowAlso, or an error. An empty
+	// variable counts as none: that is how scripts and container files leave one out.
 	Environ []string
 
 	// Flags holds values by Key.Flag.
@@ -43,6 +43,7 @@ func (s *Set) Load(src Sources) error {
 	}
 	s.loadEnviron(src.Environ, &found)
 	s.loadFlags(src.Flags, &found)
+	s.loadSecrets(src, &found)
 	if err := found.err(); err != nil {
 		return err
 	}
@@ -52,9 +53,20 @@ func (s *Set) Load(src Sources) error {
 	return nil
 }
 
+// source is where a value comes from. A later one overrides an earlier one.
+type source int
+
+const (
+	fromDefault source = iota
+	fromCredential
+	fromFile
+	fromEnviron
+	fromFlag
+)
+
 // give assigns text to e, or notes that it cannot be at this place.
-func (e *entry) give(text, place string, found *findings) {
-	e.set = true
+func (e *entry) give(text, place string, from source, found *findings) {
+	e.from = from
 	if !e.assign(text) {
 		found.add("%s: got %q, want %s", place, text, e.Want)
 	}
@@ -112,7 +124,11 @@ func (l *fileLoad) assign(ln line) {
 		l.note(ln, "[%s] %s: given before in line %d, want it once", l.heading, ln.name, l.seen[e])
 	default:
 		l.seen[e] = ln.number
-		e.give(ln.value, fmt.Sprintf("%s:%d: [%s] %s", l.path, ln.number, l.heading, ln.name), l.found)
+		if e.Kind == "secret" && ln.value == "" && ln.comment {
+			l.set.warn("%s:%d: [%s] %s is empty, since what follows is a comment; put a value that begins with # or ; in double quotes",
+				l.path, ln.number, l.heading, ln.name)
+		}
+		e.give(ln.value, fmt.Sprintf("%s:%d: [%s] %s", l.path, ln.number, l.heading, ln.name), fromFile, l.found)
 	}
 }
 
@@ -120,21 +136,12 @@ func (l *fileLoad) note(ln line, format string, args ...any) {
 	l.found.add("%s:%d: %s", l.path, ln.number, fmt.Sprintf(format, args...))
 }
 
-func (s *Set) loadEnviron(environ []string, found *findings) {
-	for _, pair := range environ {
-		name, text, _ := strings.Cut(pair, "=")
-		if e := s.byEnv[name]; e != nil && text != "" {
-			e.give(text, name, found)
-		}
-	}
-}
-
 // loadFlags goes by the order of the keys, so that findings have one too.
 func (s *Set) loadFlags(flags map[string]string, found *findings) {
 	before := found.total
 	for _, e := range s.entries {
 		if text, ok := flags[e.Flag()]; ok {
-			e.give(text, "-"+e.Flag(), found)
+			e.give(text, "-"+e.Flag(), fromFlag, found)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(flags)) {

@@ -55,7 +55,8 @@ func TestBadFileIsAnswered(t *testing.T) {
 		{"open section", "[mysql", `FILE:1: not understood, want [section], key = value, or a comment after ';'`},
 		{"empty section", "[]", `FILE:1: not understood, want [section], key = value, or a comment after ';'`},
 		{"text behind a section", "[mysql] x", `FILE:1: not understood, want [section], key = value, or a comment after ';'`},
-		{"open quote", "[mysql]\ndb_name = \"x\nport = 1", "FILE:2: a quote that opens the value is not closed\nFILE:3: [mysql] port: unknown key, want one of db_name, db_passwd"},
+		{"open quote", "[mysql]\ndb_name = \"x\nport = 1", "FILE:2: a quote that opens the value is not closed\nFILE:3: [mysql] port: unknown key, want one of db_name, db_passwd, db_passwd_file"},
+		{"text after a quote", "[mysql]\ndb_name = \"s3\"cret", "FILE:2: text after the quote that closes the value, want a comment after ';' or nothing"},
 		{"several", "[reactor]\nport = x\nmaxConn = y", "FILE:2: [reactor] port: got \"x\", want an integer 1..65535\nFILE:3: [reactor] maxConn: got \"y\", want an integer 1..1000000"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -107,6 +108,9 @@ func TestFileForms(t *testing.T) {
 		{"quoted", `= "a ; b # c"`, "a ; b # c"},
 		{"quoted, then a comment", `= "a ; b" ; c`, "a ; b"},
 		{"quote inside quotes", `= "a\"b"`, `a"b`},
+		{"single quotes are part of it", "= 'a'", "'a'"},
+		{"a mark at the start, quoted", `= "#a;b"`, "#a;b"},
+		{"blanks in quotes", `= " a "`, " a "},
 		{"backquoted", "= `a ; \"b`", `a ; "b`},
 		{"carriage return", "= abc\r", "abc"},
 	} {
@@ -135,7 +139,7 @@ func TestSectionMayRepeat(t *testing.T) {
 
 func TestLaterSourceWins(t *testing.T) {
 	file := "[reactor]\nport = 1"
-	environ := []string{"LARS_REACTOR_PORT=2", "LARS_NOBODYS_KEY=x", "LARS_", "PATH=/bin", "odd"}
+	environ := []string{"LARS_REACTOR_PORT=2", "LARS_SIBLINGS_KEY=x", "LARS_", "PATH=/bin", "odd"}
 	flags := map[string]string{"reactor.port": "3"}
 	for _, c := range []struct {
 		name string
@@ -153,6 +157,7 @@ func TestLaterSourceWins(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			set, v := smallSet()
+			set.KnowAlso("LARS_SIBLINGS_KEY")
 			if err := set.Load(c.src); err != nil {
 				t.Fatal(err)
 			}

@@ -10,14 +10,14 @@ import (
 
 // LogConfig is the section [log].
 type LogConfig struct {
-	Level  string // debug, info, warn or error; the least grave lines to write
+	Level  string // debug, info, warn or error; the lowest level of the lines to write
 	Format string // text or json
 }
 
 // BindLog declares the section [log].
 func BindLog(s *Set) *LogConfig {
 	c := new(LogConfig)
-	s.Choice(&c.Level, "log", "level", "info", []string{"debug", "info", "warn", "error"}, "least grave lines to write")
+	s.Choice(&c.Level, "log", "level", "info", []string{"debug", "info", "warn", "error"}, "lowest level of the lines to write")
 	s.Choice(&c.Format, "log", "format", "text", []string{"text", "json"}, "form of a line")
 	return c
 }

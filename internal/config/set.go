@@ -41,8 +41,7 @@ type entry struct {
 	// canonical writes text as Default is written.
 	canonical func(text string) (string, bool)
 
-	// set says that a source gave a value, so it is not the default by chance.
-	set bool
+	from source // that gave the value last
 }
 
 // Set is the list of keys that one program takes. Make it with NewSet.
@@ -56,7 +55,11 @@ type Set struct {
 	byName  map[string]*entry // by Flag
 	byEnv   map[string]*entry
 	aliases map[string]string // section as a file may write it -> section
-	loaded  []func()          // of AfterLoad
+
+	secrets  []secretKey
+	siblings map[string]bool // variables of other programs of Lars
+	warnings []string
+	loaded   []func() // of AfterLoad
 }
 
 // NewSet returns an empty set for the program of this name.
@@ -66,6 +69,8 @@ func NewSet(name string) *Set {
 		byName:  map[string]*entry{},
 		byEnv:   map[string]*entry{},
 		aliases: map[string]string{},
+
+		siblings: map[string]bool{},
 	}
 }
 
@@ -96,7 +101,7 @@ func (s *Set) IsSet(section, name string) bool {
 	if e == nil {
 		panic(fmt.Sprintf("config: IsSet of [%s] %s, which %s does not have", section, name, s.name))
 	}
-	return e.set
+	return e.from != fromDefault
 }
 
 // add declares a key. A declaration that cannot work is a mistake in the

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lars.internal/cmd/internal/keys"
 	"lars.internal/internal/config"
 	"lars.internal/internal/metrics"
 	"lars.internal/reactor"
@@ -48,12 +49,18 @@ func (e Env) Metrics() prometheus.Collector {
 }
 
 // Load fills a set from the file, the environment and the flags, and returns the log
-// that it describes. Its errors are those of config.Parse.
+// that it describes, to which it has written the warnings. Its errors are those of
+// config.Parse.
 func (e Env) Load(set *config.Set, logging *config.LogConfig) (*slog.Logger, error) {
+	keys.Share(set)
 	if err := config.Parse(set, e.Args, e.Environ, e.Stdout); err != nil {
 		return nil, err
 	}
-	return logging.Logger(e.Stderr), nil
+	log := logging.Logger(e.Stderr)
+	for _, w := range set.Warnings() {
+		log.Warn("configuration: " + w)
+	}
+	return log, nil
 }
 
 // Serve is Run for a server that is a process of its own. SIGHUP leaves a line in
