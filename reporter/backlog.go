@@ -60,8 +60,8 @@ func (b *backlog) len() int { return len(b.entries) }
 // waiting returns how many of them are not out.
 func (b *backlog) waiting() int { return b.owed.Len() + b.unowed.Len() }
 
-// put adds a row of the report that r is for, nil for one that nobody waits
-// for. It reports whether the row met one of the same id: then the newer of both
+// put adds a row of the report that r is for, nil for a report that is not
+// acknowledged. It reports whether the row met one of the same id: then the newer of both
 // counts, and of two of the same second the one that comes later.
 func (b *backlog) put(s route.CallStatus, r *receipt) (merged bool) {
 	id := rowOf(&s)
@@ -168,8 +168,8 @@ func (b *backlog) giveBack(taken []*entry) {
 	}
 }
 
-// dropOldest makes room by the row that has waited longest of those that nobody
-// waits for. It reports whether there was one.
+// dropOldest makes room by the row without receipts that has waited longest. It
+// reports whether there was one.
 func (b *backlog) dropOldest() bool {
 	first := b.unowed.Front()
 	if first == nil {

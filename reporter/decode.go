@@ -10,7 +10,7 @@ import (
 // maxAhead is how far a report's timestamp may be ahead of this machine's
 // clock. The newest timestamp of a row wins, so one from a clock that runs
 // ahead would hide every later report until that time has come. Clocks that
-// somebody keeps in step differ by far less.
+// are kept in step differ by far less.
 const maxAhead = 5 * time.Minute
 
 // maxResults is how many results a report may have: of hosts that exist, a frame
@@ -20,7 +20,7 @@ const maxResults = larspb.MaxBody / 9
 // decoded is a report as the storing threads take it.
 type decoded struct {
 	rows    []route.CallStatus
-	refused int  // results whose host nobody could call
+	refused int  // results without a usable host
 	restamp bool // the timestamp was too far ahead
 }
 

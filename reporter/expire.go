@@ -9,7 +9,7 @@ import (
 
 const (
 	// expireRows is how many rows one call of the sink removes at most, and
-	// expirePause the time between two, so that nobody waits long for the locks.
+	// expirePause the time between two, so that no other statement waits long for the locks.
 	expireRows  = 500
 	expirePause = 100 * time.Millisecond
 

@@ -55,7 +55,7 @@ func newCounts(set *metrics.Set) *counts {
 	}
 }
 
-// readMetrics adds what is read from the service when somebody scrapes.
+// readMetrics adds what is read from the server at each scrape.
 func (s *Server) readMetrics(set *metrics.Set) {
 	set.GaugeFunc("connections", "Agents connected.", func() float64 { return float64(s.server.Conns()) })
 	set.CounterFunc("connections_refused_total", refusedHelp, s.gate.Count, "reason", "access")

@@ -71,8 +71,8 @@ func (s *Server) ping(c *reactor.Conn, body []byte) {
 		return
 	}
 	p := c.Property().(*peer)
-	p.meet(1)                                 // nobody else knows the message
-	_ = c.Reply(larspb.IDPong, m.Append(nil)) // without a connection nobody waits for it
+	p.meet(1)                                 // only agents of ours know the message
+	_ = c.Reply(larspb.IDPong, m.Append(nil)) // an agent that is gone needs none
 }
 
 // meet notes the level of the agent, and greets the first time that it has one.
@@ -160,8 +160,9 @@ func (p *peer) release() {
 	p.server.paused.Add(-1)
 }
 
-// give acknowledges the report. An agent that cannot be told is cut off, so that
-// it sends the report again. It is safe from any goroutine.
+// give acknowledges the report. The connection of an agent that does not read is
+// aborted, so that the agent sends the report again. It is safe from any
+// goroutine.
 func (r *receipt) give(count *counts) {
 	err := r.conn.Send(larspb.IDReportAck, r.ack.Append(nil))
 	if err == nil {

@@ -18,7 +18,7 @@
 // A row that the database refuses is found by halving its batch and set aside;
 // one that another transaction has locked is put off, and the others go on.
 // Whatever is dropped is counted, among it a message that is no protobuf message
-// and a result whose host nobody could call. The connection stays open in all
+// and a result without a usable host. The connection stays open in all
 // these cases. A report without a timestamp, or with one that is more than five
 // minutes ahead, is stored under the time of its arrival.
 //

@@ -21,6 +21,10 @@ const (
 	// so many rows is cheap per row already, and new reports are merged meanwhile.
 	batchRows = 500
 
+	// stuckAfter is how long nothing may be stored for rows that are locked before
+	// that counts as an outage: it is the table that somebody holds, then.
+	stuckAfter = 30 * time.Second
+
 	// pingEvery is how long the sink may go unused before it is asked for a sign
 	// of life.
 	pingEvery = 5 * time.Second
@@ -53,6 +57,7 @@ type thread struct {
 	failures int            // calls of the sink in a row that it did not answer
 	until    time.Time      // nothing is tried before, while failures > 0
 	answered time.Time      // when the sink last answered
+	stored   time.Time      // when it last stored a batch, or no lock was in the way
 	closing  bool
 }
 
@@ -72,8 +77,7 @@ func newThread(cfg *Config, count *counts, outage *outage.Outage, heard *atomic.
 }
 
 // put merges the rows of one report into the backlog. r is its receipt, nil for
-// a report that is not acknowledged; r comes back with no rows left if it is to
-// be given at once. Without room, put takes nothing and returns false: p is
+// a report that is not acknowledged. Without room, put takes nothing and returns false: p is
 // resumed when there is. A report that is not acknowledged always finds room, at
 // the cost of older ones of its kind. put is safe from any goroutine.
 func (t *thread) put(rows []route.CallStatus, r *receipt, p *peer) bool {
@@ -108,8 +112,8 @@ func (t *thread) loaded(parts int) bool {
 	return max(b.len(), b.links) >= max(t.cfg.MaxRows/parts, 1) || t.reports >= max(t.cfg.QueueSize/parts, 1)
 }
 
-// makeRoom drops the oldest row that nobody waits for if the backlog has no room
-// for row. It returns false if there is none.
+// makeRoom drops the oldest row without a receipt if the backlog has no room for
+// row. It returns false if there is none.
 func (t *thread) makeRoom(row route.CallStatus) bool {
 	if t.backlog.has(&row) || t.backlog.len() < t.cfg.MaxRows {
 		return true
@@ -158,7 +162,7 @@ func (t *thread) store() {
 	if now := time.Now(); !now.Before(t.until) {
 		if b, ok := t.next(now); ok {
 			t.attempt(b)
-		} else if t.pings && (t.failures > 0 || now.Sub(t.answered) >= pingEvery) {
+		} else if t.pings && len(t.delayed) == 0 && (t.failures > 0 || now.Sub(t.answered) >= pingEvery) {
 			t.ping()
 		}
 	}
@@ -178,6 +182,9 @@ func (t *thread) next(now time.Time) (batch, bool) {
 		b := t.delayed[0]
 		t.delayed = t.delayed[1:]
 		return b, true
+	}
+	if len(t.delayed) == 0 {
+		t.stored = now
 	}
 	t.mu.Lock()
 	taken := t.backlog.take(batchRows)
@@ -241,7 +248,10 @@ func (t *thread) attempt(b batch) {
 		t.answers()
 		t.sift(b, err)
 	case errors.Is(err, route.ErrRowLocked):
-		t.answers()
+		t.answered, t.until, t.failures = time.Now(), time.Time{}, 0
+		if t.answered.Sub(t.stored) >= stuckAfter {
+			t.outage.Failed(err)
+		}
 		t.postpone(b, err)
 	default:
 		t.giveBack(b.entries)
@@ -314,9 +324,10 @@ func (t *thread) giveBack(entries []*entry) {
 	t.backlog.giveBack(entries)
 }
 
-// answers notes that the sink has answered, whatever it said.
+// answers notes that the sink works, whatever it said of a row.
 func (t *thread) answers() {
 	t.answered, t.until, t.failures = time.Now(), time.Time{}, 0
+	t.stored = t.answered
 	t.outage.Worked()
 	t.heard.Store(true)
 }
@@ -329,7 +340,7 @@ func (t *thread) fails(err error) {
 	t.failures++
 }
 
-// delay puts a batch in line behind those that are due no later.
+// delay puts a batch in line after those that are due no later.
 func (t *thread) delay(b batch) {
 	at, _ := slices.BinarySearchFunc(t.delayed, b, func(d, b batch) int {
 		if d.due.After(b.due) {

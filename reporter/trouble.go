@@ -19,7 +19,7 @@ const (
 )
 
 // sift halves a batch in which the database refuses a row, until the row is
-// alone. Then it is set aside: to try it again would help nobody.
+// alone. Then it is set aside: to try it again would not help.
 func (t *thread) sift(b batch, err error) {
 	if half := len(b.entries) / 2; half > 0 {
 		t.delay(batch{entries: b.entries[:half], tries: b.tries})

@@ -102,3 +102,21 @@ func TestFinding51TheDatabaseIsAskedWhileNothingComes(t *testing.T) {
 		t.Errorf("%d lines of loss and %d of return, want one each:\n%s", lost, regained, r.log.buf.String())
 	}
 }
+
+// When it is not one row but the table that is held, the server has to say so.
+func TestFinding52ALockedTableShows(t *testing.T) {
+	r := start(t, Config{Threads: 1})
+	r.await("readiness", func() bool { return r.Ready() == nil })
+	locked := fmt.Errorf("statement: %w", route.ErrRowLocked)
+	r.sink.refuse(func([]route.CallStatus) error { return locked })
+	a := r.agent()
+	number := a.report(status(noon, 1, hostA, hostB))
+	r.await("the lock", func() bool { return r.log.count("another transaction holds a row") > 0 })
+	done := make(chan bool)
+	r.threads[0].loop.Post(func() { r.threads[0].stored = time.Now().Add(-stuckAfter); close(done) })
+	<-done
+	r.await("loss", func() bool { return errors.Is(r.Ready(), route.ErrRowLocked) })
+	r.sink.refuse(nil)
+	a.awaitAcks(number)
+	r.await("readiness", func() bool { return r.Ready() == nil })
+}

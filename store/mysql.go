@@ -165,8 +165,9 @@ func driverConfig(src source, addr string) (*mysql.Config, error) {
 	return cfg, nil
 }
 
-// session completes the settings of a connection; the DSN's own come first. Lock waits end with the
-// query that waits; a server that is lax about values must not be so with us.
+// session completes the settings of a connection; the DSN's own come first. A lock
+// wait ends well before the query that waits, so that it is not taken for a host
+// that hangs; a server that is lax about values must not be so with us.
 func session(cfg *mysql.Config, options Options, readTimeout time.Duration) {
 	cfg.Timeout = positive(cfg.Timeout, options.DialTimeout)
 	cfg.ReadTimeout = positive(cfg.ReadTimeout, readTimeout)

@@ -129,7 +129,7 @@ func (db *DB) PingStatus(ctx context.Context) error {
 
 // ExpireStatus removes at most limit rows, the oldest first, whose reports are
 // older than keep, and returns how many it removed. Age is counted from the
-// newest report, or from the database's clock if that is behind it, so that a
+// newest report, or from the database's clock if that is earlier, so that a
 // clock that runs ahead removes nothing.
 func (db *DB) ExpireStatus(ctx context.Context, keep time.Duration, limit int) (removed int, err error) {
 	err = db.attempt(ctx, db.options.QueryTimeout, "remove old call statistics", func(ctx context.Context) error {

@@ -91,7 +91,7 @@ func (s *settings) explainStatus(shown, total int, age time.Duration) {
 		say("%d of %d rows; --limit shows more, SERVICE those of one service", shown, total)
 	}
 	if age > quietFor {
-		say("the newest report is %s old: nobody called since, or reports do not arrive; "+
+		say("the newest report is %s old: there were no calls since, or reports do not arrive; "+
 			"then /readyz of lars-reporter and of lars-agent say why", ageText(age))
 	}
 }
