@@ -35,6 +35,9 @@ type Store interface {
 	// EditRoutes makes all changes of an edit in one transaction.
 	EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error)
 
+	// AcceptRoutes records that somebody accepts the routes as they are stored.
+	AcceptRoutes(ctx context.Context, who string) (route.Acceptance, error)
+
 	// Routes returns at most limit services after the service after (nil:
 	// from the start), or the one of the filter. Fewer than limit are the last.
 	Routes(ctx context.Context, filter, after *route.Key, limit int) ([]route.Service, error)
@@ -85,6 +88,15 @@ func (r *Routes) Edit(ctx context.Context, edit route.Edit) (route.EditResult, e
 		return route.EditResult{}, fmt.Errorf("admin: %w", err)
 	}
 	return r.store.EditRoutes(ctx, edit)
+}
+
+// Accept makes dns services take the routes as they are stored, once, where
+// they hold them back because too many hosts are gone without an edit.
+func (r *Routes) Accept(ctx context.Context, who string) (route.Acceptance, error) {
+	if err := checkWho(who); err != nil {
+		return route.Acceptance{}, fmt.Errorf("admin: %w", err)
+	}
+	return r.store.AcceptRoutes(ctx, who)
 }
 
 func (r *Routes) one(ctx context.Context, who string, change route.Change) (route.EditResult, error) {

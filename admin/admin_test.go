@@ -17,7 +17,15 @@ import (
 var _ Store = (*store.DB)(nil)
 
 // recorder is a store that remembers the edits it was asked to make.
-type recorder struct{ edits []route.Edit }
+type recorder struct {
+	edits    []route.Edit
+	accepted []string // by whom
+}
+
+func (r *recorder) AcceptRoutes(_ context.Context, who string) (route.Acceptance, error) {
+	r.accepted = append(r.accepted, who)
+	return route.Acceptance{Version: 7}, nil
+}
 
 func (r *recorder) EditRoutes(_ context.Context, e route.Edit) (route.EditResult, error) {
 	r.edits = append(r.edits, e)
@@ -201,3 +209,14 @@ func TestListGoesThroughAllPages(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func TestAcceptNeedsAName(t *testing.T) {
+	r := new(recorder)
+	if _, err := New(r).Accept(t.Context(), " "); err == nil {
+		t.Error("nobody was taken for a name")
+	}
+	a, err := New(r).Accept(t.Context(), "ann")
+	if err != nil || a.Version != 7 || len(r.accepted) != 1 || r.accepted[0] != "ann" {
+		t.Errorf("accepted %v by %q, %v", a, r.accepted, err)
+	}
+}

@@ -157,3 +157,33 @@ func TestFinding56MixedEditsBesideADeletingCppDNS(t *testing.T) {
 		}
 	})
 }
+
+// RouteData is emptied on a real database, and accepted later.
+func TestFinding17OnRealDatabase(t *testing.T) {
+	eachDatabase(t, func(d *database) {
+		var all []route.Change
+		for key, hosts := range fleet(10) {
+			all = append(all, set(key, hosts...))
+		}
+		d.edit(all...)
+		in, other := d.serveLoaded(quickly), d.serveLoaded(quickly)
+		p := dial(t, in)
+		p.ask(k50)
+		p.expect(k50, h1, h2)
+		d.exec(`DELETE FROM RouteData`)
+		expectHeld(t, in, "20")
+		expectHeld(t, other, "20")
+		d.edit(set(k12, h3)) // edits are served meanwhile
+		p.ask(k12)
+		p.expectFinally(k12, h3)
+		p.ask(k50)
+		p.expect(k50, h1, h2)
+		if _, err := d.editor.AcceptRoutes(t.Context(), "ann"); err != nil {
+			t.Fatal(err)
+		}
+		p.expect(k50)
+		for _, x := range []*instance{in, other} {
+			eventually(t, "the service is ready", func() bool { return x.Ready() == nil })
+		}
+	})
+}

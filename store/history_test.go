@@ -196,6 +196,36 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// An acceptance is a version of its own that touches no service. Others see it
+// as one more link of the chain of edits.
+func TestFinding17AcceptanceIsOnRecord(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.edit(db, add(keyA, host(1), host(2)))
+		before := e.look(db)
+		a, err := db.AcceptRoutes(e.Context(), "ann")
+		if err != nil {
+			e.Fatal(err)
+		}
+		e.want("version", e.version(db), a.Version)
+		e.want("newer", a.Version > before.Version, true)
+		e.want("hosts", a.Hosts, uint64(2))
+		changes, err := db.Changed(e.Context(), before, e.look(db))
+		if err != nil || !changes.Accepted || len(changes.Keys) != 0 {
+			e.Fatalf("changes are %v, %v; want an acceptance alone", changes, err)
+		}
+		e.edit(db, add(keyB, host(1)))
+		changes, err = db.Changed(e.Context(), before, e.look(db))
+		if err != nil || !changes.Accepted || len(changes.Keys) != 1 {
+			e.Fatalf("changes are %v, %v; want an acceptance and an edit", changes, err)
+		}
+		e.want("who", e.number(`SELECT COUNT(*) FROM RouteAudit WHERE who = 'ann' AND action = 'accept'`), int64(1))
+		if _, err := db.AcceptRoutes(e.Context(), ""); err == nil {
+			e.Error("nobody was taken for a name")
+		}
+	})
+}
+
 // A version that a C++ writer sets back is there to be seen, and the next edit
 // goes on from it.
 func TestVersionGoingBackwardsIsVisible(t *testing.T) {

@@ -23,6 +23,7 @@ func newRoute(s *settings) *cobra.Command {
 			"Give a service exactly these hosts: others go, missing ones come."),
 		newEdit(s, route.Remove, "remove SERVICE [IP:PORT...]", "Remove hosts from a service, or all of it",
 			"Remove hosts from a service; without hosts, all that it has."),
+		newRouteAccept(s),
 		newRouteList(s),
 	)
 }

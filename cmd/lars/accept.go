@@ -1,0 +1,46 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lars.internal/admin"
+	"lars.internal/store"
+)
+
+// acceptance is what accepting the routes prints as JSON.
+type acceptance struct {
+	Version   uint64    `json:"version"`
+	Hosts     uint64    `json:"hosts"`
+	Committed time.Time `json:"committed"` // no later than this
+}
+
+func newRouteAccept(s *settings) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "accept",
+		Short: "Accept the routes as they are stored",
+		Long: `Accept the routes as they are stored. A lars-dns that finds many hosts gone without
+an edit holds that back: it serves the routes from before, and is not ready. After
+this command every lars-dns takes what the database holds, once. Look at it first,
+with: lars route list`,
+		Example: "  lars route accept",
+		Args:    noArguments,
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return s.withStore(func(db *store.DB) error {
+			a, err := admin.New(db).Accept(c.Context(), who())
+			committed := time.Now()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return s.printJSON(acceptance{a.Version, a.Hosts, committed})
+			}
+			s.printf("accepted %s as stored\nversion %d\n", plural(int(a.Hosts), "host", "hosts"), a.Version)
+			return nil
+		})
+	}
+	return jsonFlag(c, &asJSON)
+}
