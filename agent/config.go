@@ -43,10 +43,11 @@ type Config struct {
 	// which is 127.0.0.1 for one on the same machine.
 	Caller netip.Addr
 
-	// MaxServices [agent max_services] is how many services are kept, the
-	// ones without hosts included. Beyond it the one that was asked for the
-	// longest ago is forgotten. Default 100,000. Higher: more memory at worst.
-	// Lower than what programs use at a time: constant pulls.
+	// MaxServices [agent max_services] is how many services with hosts are
+	// kept. Beyond it the one used the longest ago is forgotten. Services
+	// without hosts have a tenth of that, at least 16, for themselves. Default
+	// 100,000. Higher: more memory at worst. Lower than what programs use at a
+	// time: constant pulls.
 	MaxServices int
 
 	// UpdateTimeout [loadbalance update_timeout] is the age at which a route

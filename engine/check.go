@@ -1,6 +1,9 @@
 package engine
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Check returns an error if the lists and counts of the engine contradict each
 // other. It is for tests; no service may be added or evicted meanwhile.
@@ -16,18 +19,19 @@ func (e *Engine) Check() error {
 			return err
 		}
 	}
-	if n := e.Len(); n != total || n > e.cfg.MaxServices {
-		return fmt.Errorf("engine: %d services, counted %d, allowed %d", total, n, e.cfg.MaxServices)
+	if n := e.Len(); n != total || e.known.Load() > int64(e.cfg.MaxServices) || e.empty.Load() > e.maxEmpty {
+		return fmt.Errorf("engine: %d services, counted %d; %d with hosts of %d, %d without of %d",
+			total, n, e.known.Load(), e.cfg.MaxServices, e.empty.Load(), e.maxEmpty)
 	}
 	return nil
 }
 
 func (e *Engine) checkShard(sh *shard) error {
-	if err := sh.asked.check(); err != nil {
+	if err := errors.Join(sh.known.check(true), sh.empty.check(false)); err != nil {
 		return err
 	}
-	if sh.asked.len != len(sh.services) {
-		return fmt.Errorf("engine: %d services, %d in the list", len(sh.services), sh.asked.len)
+	if sh.known.len+sh.empty.len != len(sh.services) {
+		return fmt.Errorf("engine: %d services, %d and %d in the lists", len(sh.services), sh.known.len, sh.empty.len)
 	}
 	for key, s := range sh.services {
 		if s.key != key || e.shardOf(key) != sh {
@@ -40,13 +44,16 @@ func (e *Engine) checkShard(sh *shard) error {
 	return nil
 }
 
-// check walks the list both ways.
-func (l *list) check() error {
+// check walks the list both ways. Its services have hosts, or all have none.
+func (l *list) check(hosts bool) error {
 	forth, back := 0, 0
 	for s := l.first; s != nil; s = s.next {
 		forth++
-		if s.next != nil && s.next.asked < s.asked {
-			return fmt.Errorf("engine: service %v is in the list before %v, which was asked for earlier", s.key, s.next.key)
+		if s.next != nil && s.next.used < s.used {
+			return fmt.Errorf("engine: service %v is in the list before %v, which was used earlier", s.key, s.next.key)
+		}
+		if (s.balancer != nil) != hosts {
+			return fmt.Errorf("engine: service %v with %d hosts is in the other list", s.key, len(s.hosts))
 		}
 	}
 	for s := l.last; s != nil; s = s.prev {

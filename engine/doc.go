@@ -6,7 +6,9 @@
 //	host, ticket, verdict, pull := e.Pick(key, route.Host{}, now)
 //	effect := e.Observe(key, host, lb.Outcome{OK: 1, Ticket: ticket}, now)
 //	outcome := e.Update(key, engine.Route{Hosts: hosts, Version: 7}, now)
-//	keys := e.ConnectionStarted()           // Renew each
+//	keys := e.ConnectionStarted()  // Renew each
+//	due := e.Tick(now)             // once a second: pull due.Pulls
+//	gone := e.TakeGone(nil)        // unsubscribe these
 //	report, results, ok := e.TakeReport(part, results[:0], now)
 //
 // A service is NEW, or PULLING while an answer to a pull is awaited. A route is

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +14,10 @@ import (
 // for a walk over all services.
 const Parts = 64
 
+// minEmpty is the least number of services without hosts for which there is
+// room, if there may be as many services.
+const minEmpty = 16
+
 // Config describes an engine.
 type Config struct {
 	// NewBalancer returns the balancer of a service, without hosts. It must be
@@ -24,18 +27,28 @@ type Config struct {
 	// UpdateTimeout is the age at which a route is pulled again.
 	UpdateTimeout time.Duration
 
-	// MaxServices is how many services are kept, the ones without hosts
-	// included.
+	// MaxServices is how many services with hosts are kept; beyond it the one
+	// used the longest ago is forgotten. Services without hosts have a tenth of
+	// that, at least 16, for themselves: so questions for names that do not exist
+	// cost no service its place.
 	MaxServices int
+
+	// KeepEmptied is how long the hosts of a service are kept when its route
+	// turns empty and no edit removed them. 0: not at all.
+	KeepEmptied time.Duration
 }
 
 // Engine is the services of a machine. Make it with New. All methods are safe
 // for concurrent use.
 type Engine struct {
-	cfg Config // immutable after New
+	// Immutable after New.
+	cfg      Config
+	maxEmpty int64
 
-	count  atomic.Int64 // services in the shards, and those about to be added
-	shards [Parts]shard
+	known, empty atomic.Int64 // services with hosts, and without
+	shards       [Parts]shard
+
+	evicting sync.Mutex // held while services are forgotten for want of room; taken before the lock of a shard
 
 	mu      sync.Mutex         // guards everything below; taken without the lock of a shard
 	number  uint64             // of the last message
@@ -45,8 +58,10 @@ type Engine struct {
 // New returns an engine without services.
 func New(cfg Config) *Engine {
 	e := &Engine{cfg: cfg, flights: make(map[uint64]*flight)}
+	e.maxEmpty = int64(min(cfg.MaxServices, max(minEmpty, cfg.MaxServices/10)))
 	for i := range e.shards {
 		e.shards[i].services = make(map[route.Key]*service)
+		e.shards[i].held = make(map[*service]bool)
 	}
 	return e
 }
@@ -67,6 +82,7 @@ func (e *Engine) Pick(key route.Key, avoid route.Host, now time.Duration) (host 
 		sh.mu.Unlock()
 		return route.Host{}, 0, lb.NoHosts, e.create(key, now)
 	}
+	s.asked = now
 	sh.touch(s, now)
 	verdict = lb.NoHosts
 	if s.balancer != nil {
@@ -75,6 +91,7 @@ func (e *Engine) Pick(key route.Key, avoid route.Host, now time.Duration) (host 
 	switch verdict {
 	case lb.Picked:
 		sh.counters.Picks++
+		s.picks++
 	case lb.Overloaded:
 		sh.counters.Overloaded++
 	default:
@@ -97,6 +114,7 @@ func (e *Engine) Interest(key route.Key, now time.Duration) (hosts []route.Host,
 		sh.mu.Unlock()
 		return nil, false, e.create(key, now)
 	}
+	s.asked = now
 	sh.touch(s, now)
 	hosts, truncated, pull = s.hosts, s.truncated, s.pull(now, e.cfg.UpdateTimeout)
 	sh.mu.Unlock()
@@ -138,93 +156,49 @@ func (e *Engine) TakeEvents(dst []Event) []Event {
 func (e *Engine) create(key route.Key, now time.Duration) bool {
 	s := newService(key, now)
 	s.startPull(now)
-	return e.insert(s)
-}
-
-// insert adds a service and makes room for it first, so that there are never
-// more than allowed.
-func (e *Engine) insert(s *service) bool {
-	for e.count.Add(1) > int64(e.cfg.MaxServices) {
-		e.count.Add(-1)
-		e.evict()
-	}
-	sh := e.shardOf(s.key)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.services[s.key] != nil {
-		e.count.Add(-1)
-		return false
-	}
-	sh.add(s)
-	return true
-}
-
-// evict forgets the service that was asked for the longest ago, if there is
-// one. Each shard knows its own; the locks are held one after the other.
-func (e *Engine) evict() {
-	var oldest *shard
-	var at time.Duration
-	for i := range e.shards {
-		sh := &e.shards[i]
-		sh.mu.Lock()
-		if s := sh.asked.first; s != nil && (oldest == nil || s.asked < at) {
-			oldest, at = sh, s.asked
-		}
-		sh.mu.Unlock()
-	}
-	if oldest == nil {
-		return
-	}
-	oldest.mu.Lock()
-	defer oldest.mu.Unlock()
-	if s := oldest.asked.first; s != nil {
-		oldest.remove(s)
-		oldest.counters.Evicted++
-		e.count.Add(-1)
-	}
-}
-
-// Restore adds a service with the hosts that it had before the start.
-func (e *Engine) Restore(key route.Key, hosts []route.Host, updated, now time.Duration) {
-	s := newService(key, LongAgo)
-	s.updated = updated
 	sh := e.shardOf(key)
 	sh.mu.Lock()
-	e.setHosts(sh, s, hosts, now)
+	created := sh.services[key] == nil
+	if created {
+		sh.add(s)
+		e.empty.Add(1)
+	}
 	sh.mu.Unlock()
-	e.insert(s)
+	e.makeRoom()
+	return created
 }
 
-func (e *Engine) setHosts(sh *shard, s *service, hosts []route.Host, now time.Duration) {
-	if s.balancer == nil {
-		s.balancer = e.cfg.NewBalancer(s.key)
-		s.account = sh.ledger.Open(s.key, hosts)
-	} else {
-		sh.ledger.Update(s.account, hosts)
+// Restore adds a service with the hosts that it had before the start, unless it
+// is there already.
+func (e *Engine) Restore(key route.Key, hosts []route.Host, updated, now time.Duration) {
+	s := newService(key, LongAgo)
+	s.updated, s.answered = updated, updated
+	sh := e.shardOf(key)
+	sh.mu.Lock()
+	if sh.services[key] == nil {
+		sh.add(s)
+		e.empty.Add(1)
+		e.setHosts(sh, s, hosts, now)
 	}
-	s.balancer.Update(route.AppendEndpoints(nil, hosts), now)
-	s.hosts = slices.Clone(hosts)
+	sh.mu.Unlock()
+	e.makeRoom()
 }
 
 // Len returns how many services there are.
-func (e *Engine) Len() int { return int(max(e.count.Load(), 0)) }
+func (e *Engine) Len() int { return int(e.known.Load() + e.empty.Load()) }
 
-// Full reports whether one more service would cost another one.
-func (e *Engine) Full() bool { return e.count.Load() >= int64(e.cfg.MaxServices) }
+// Full reports whether one more service with hosts would cost another one.
+func (e *Engine) Full() bool { return e.known.Load() >= int64(e.cfg.MaxServices) }
 
 // Known reports whether any service has hosts.
-func (e *Engine) Known() bool {
-	found := false
-	e.each(func(_ *shard, s *service) { found = found || s.balancer != nil })
-	return found
-}
+func (e *Engine) Known() bool { return e.known.Load() > 0 }
 
 // each calls f for each service, under the lock of its shard.
 func (e *Engine) each(f func(*shard, *service)) {
 	for i := range e.shards {
 		sh := &e.shards[i]
 		sh.mu.Lock()
-		for s := sh.asked.last; s != nil; s = s.prev {
+		for _, s := range sh.services {
 			f(sh, s)
 		}
 		sh.mu.Unlock()

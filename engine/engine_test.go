@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -143,8 +144,8 @@ func TestPullFailed(t *testing.T) {
 
 func TestUpdateOutcome(t *testing.T) {
 	r := testEngine(0)
-	if o := r.update(key12, hostsN(1), false, time.Hour); !o.Unknown || r.count.Load() != 0 {
-		t.Errorf("a push that nobody asked for: %+v, %d services", o, r.count.Load())
+	if o := r.update(key12, hostsN(1), false, time.Hour); !o.Unknown || int64(r.Len()) != 0 {
+		t.Errorf("a push that nobody asked for: %+v, %d services", o, int64(r.Len()))
 	}
 	r.pick(key12, time.Hour)
 	steps := []struct {
@@ -159,7 +160,8 @@ func TestUpdateOutcome(t *testing.T) {
 		{"removal again", nil, Outcome{Push: true}},
 	}
 	for _, s := range steps {
-		if got := r.update(key12, s.hosts, false, time.Hour); got != s.want {
+		got := r.update(key12, s.hosts, false, time.Hour)
+		if got.Change = (Change{}); !reflect.DeepEqual(got, s.want) {
 			t.Errorf("%s: %+v, want %+v", s.name, got, s.want)
 		}
 		wantPick(t, r, key12, time.Hour, map[bool]lb.Verdict{true: succ, false: noExist}[len(s.hosts) > 0], false)
@@ -221,7 +223,7 @@ func TestMaxServicesConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	checkInvariants(t, r)
-	if n := r.count.Load(); n != 2 {
+	if n := int64(r.Len()); n != 2 {
 		t.Errorf("%d services, want 2", n)
 	}
 }
@@ -231,7 +233,7 @@ func TestMaxServicesConcurrent(t *testing.T) {
 func TestDefect27CountsOutliveServices(t *testing.T) {
 	for name, leave := range map[string]func(*Engine){
 		"removed":  func(r *Engine) { r.update(key12, nil, false, time.Hour) },
-		"evicted":  func(r *Engine) { r.evict() },
+		"evicted":  func(r *Engine) { r.evictKnown() },
 		"replaced": func(r *Engine) { r.update(key12, hostsN(3)[2:], false, time.Hour) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"lars.internal/lb"
@@ -12,8 +14,11 @@ type ServiceState struct {
 	Key       route.Key
 	State     State
 	Truncated bool          // the dns service had more hosts than it could send
+	Stale     bool          // the dns service could not confirm its last answer
+	Version   uint64        // of the last answer; 0: it had none
 	Updated   time.Duration // when the hosts were last confirmed; LongAgo: never
 	Pulled    time.Duration // when its route was last asked for; LongAgo: not on this connection
+	Emptied   time.Duration // since when the hosts are kept although the route is empty; LongAgo: they are not
 	Asked     time.Duration // when a program last asked for it; LongAgo: never
 	Hosts     []HostState   // those in rotation first
 }
@@ -40,7 +45,10 @@ func (e *Engine) Explain(key route.Key) (ServiceState, bool) {
 	if s == nil {
 		return ServiceState{}, false
 	}
-	state := ServiceState{Key: key, State: s.state, Truncated: s.truncated, Updated: s.updated, Pulled: s.pulled, Asked: s.asked}
+	state := ServiceState{
+		Key: key, State: s.state, Truncated: s.truncated, Stale: s.stale, Version: s.version,
+		Updated: s.updated, Pulled: s.pulled, Emptied: s.emptied, Asked: s.asked,
+	}
 	if s.balancer == nil {
 		return state, true
 	}
@@ -51,4 +59,66 @@ func (e *Engine) Explain(key route.Key) (ServiceState, bool) {
 		state.Hosts[i].TotalSucc, state.Hosts[i].TotalErr = s.account.Totals(h.Host)
 	}
 	return state, true
+}
+
+// Health is how many hosts and services can be called.
+type Health struct {
+	Hosts, Ejected int // hosts of all services, and those of them that are ejected
+	WithoutHosts   int // services
+	AllEjected     int // services with hosts of which none is in rotation
+	Emptied        int // services whose hosts are kept although the route is empty
+}
+
+// ServiceHealth is how many hosts of one service can be called.
+type ServiceHealth struct {
+	Key            route.Key
+	Hosts, Ejected int
+	Picks          uint64
+}
+
+// Health sums all services.
+func (e *Engine) Health() Health {
+	var h Health
+	e.eachHealth(func(s ServiceHealth) {
+		h.Hosts += s.Hosts
+		h.Ejected += s.Ejected
+		switch {
+		case s.Hosts == 0:
+			h.WithoutHosts++
+		case s.Hosts == s.Ejected:
+			h.AllEjected++
+		}
+	})
+	for i := range e.shards {
+		sh := &e.shards[i]
+		sh.mu.Lock()
+		h.Emptied += sh.emptied
+		sh.mu.Unlock()
+	}
+	return h
+}
+
+// Busiest returns up to n services with hosts, the ones with the most picks
+// first.
+func (e *Engine) Busiest(n int) []ServiceHealth {
+	var all []ServiceHealth
+	e.eachHealth(func(s ServiceHealth) {
+		if s.Hosts > 0 {
+			all = append(all, s)
+		}
+	})
+	slices.SortFunc(all, func(a, b ServiceHealth) int {
+		return cmp.Or(cmp.Compare(b.Picks, a.Picks), a.Key.Compare(b.Key))
+	})
+	return all[:min(n, len(all))]
+}
+
+func (e *Engine) eachHealth(f func(ServiceHealth)) {
+	e.each(func(_ *shard, s *service) {
+		h := ServiceHealth{Key: s.key, Picks: s.picks}
+		if s.account != nil {
+			h.Hosts, h.Ejected = s.account.Hosts()
+		}
+		f(h)
+	})
 }

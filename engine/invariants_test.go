@@ -20,6 +20,7 @@ func testEngine(max int) *Engine {
 		max = 100_000
 	}
 	return New(Config{
+		KeepEmptied:   time.Minute,
 		NewBalancer:   func(route.Key) lb.Balancer { return classic.New(classic.DefaultConfig(), 0) },
 		UpdateTimeout: 15 * time.Second,
 		MaxServices:   max,
@@ -50,7 +51,7 @@ func (e *Engine) report(key route.Key, host route.Host, ok bool, now time.Durati
 
 // update makes hosts the route of the service.
 func (e *Engine) update(key route.Key, hosts []route.Host, truncated bool, now time.Duration) Outcome {
-	return e.Update(key, Route{Hosts: hosts, Truncated: truncated}, now)
+	return e.Update(key, Route{Hosts: hosts, Truncated: truncated, Removed: len(hosts) == 0}, now)
 }
 
 // takeReport takes the first report of the part of a service, which arrives at
@@ -120,8 +121,13 @@ func TestRoutesHistories(t *testing.T) {
 				}
 			},
 			"remind": func(t *rapid.T) { r.Remind(now - time.Second) },
-			"evict":  func(*rapid.T) { r.evict() },
+			"evict":  func(*rapid.T) { r.evictKnown() },
+			"tick":   func(t *rapid.T) { r.Tick(now) },
+			"empty":  func(t *rapid.T) { r.Update(key(), Route{}, now) },
 			"time":   func(t *rapid.T) { now += time.Duration(rapid.IntRange(1, 20).Draw(t, "s")) * time.Second },
 		})
 	})
 }
+
+// evictKnown forgets the service with hosts that was used the longest ago.
+func (e *Engine) evictKnown() { e.evict(func(sh *shard) *list { return &sh.known }) }

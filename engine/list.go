@@ -19,6 +19,27 @@ func (l *list) push(s *service) {
 	l.len++
 }
 
+// insert puts s, which must not be in a list, in the order of use.
+func (l *list) insert(s *service) {
+	after := l.last
+	for after != nil && after.used > s.used {
+		after = after.prev
+	}
+	if after == l.last {
+		l.push(s)
+		return
+	}
+	s.prev, s.next = after, l.first
+	if after != nil {
+		s.next = after.next
+		after.next = s
+	} else {
+		l.first = s
+	}
+	s.next.prev = s
+	l.len++
+}
+
 // remove takes s, which must be in the list, out.
 func (l *list) remove(s *service) {
 	if s.prev == nil {

@@ -34,36 +34,46 @@ const (
 	// maxEmpty is how often pullPause doubles for a service that stays without
 	// hosts, up to 1.6 s: it is subscribed, so its first host is pushed.
 	maxEmpty = 4
+
+	// forgetAfter is how long a service without hosts is remembered after the
+	// last program used it.
+	forgetAfter = 5 * time.Minute
 )
 
 // LongAgo is before everything that an engine lives to see.
 const LongAgo = ledger.Never
 
 // service is what is known of one service. Guarded by the lock of its shard.
-//
-// A service without hosts stays until it is the one asked for the longest ago:
-// that bounds how often a program that asks for nothing in particular causes
-// pulls.
 type service struct {
 	key        route.Key
 	prev, next *service // in the list of its shard
 
 	state     State
 	truncated bool  // the dns service had more hosts than it could send
+	stale     bool  // the dns service could not confirm the last answer
 	empty     uint8 // answers without hosts in a row, at most maxEmpty
+	holds     int32 // by programs
 
 	balancer lb.Balancer     // nil exactly while there are no hosts
 	account  *ledger.Account // likewise
 	hosts    []route.Host    // without duplicates; replaced, never changed, so it may be read without the lock
+	version  uint64          // of the last answer; 0: it had none
+	picks    uint64
 
-	updated time.Duration // when the hosts were last confirmed
-	pulled  time.Duration // when a pull was last asked for
-	asked   time.Duration // when a program last asked for it
+	updated  time.Duration // when the hosts were last confirmed
+	answered time.Duration // when the dns service last said anything about it
+	pulled   time.Duration // when a pull was last asked for
+	emptied  time.Duration // since when the hosts are kept against empty answers; LongAgo: they are not
+	asked    time.Duration // when a program last asked for it
+	used     time.Duration // when a program last asked for it, reported a call or held it
 }
 
 // newService returns a service without hosts that was not pulled yet.
 func newService(key route.Key, asked time.Duration) *service {
-	return &service{key: key, asked: asked, updated: LongAgo, pulled: LongAgo}
+	return &service{
+		key: key, asked: asked, used: asked,
+		updated: LongAgo, answered: LongAgo, pulled: LongAgo, emptied: LongAgo,
+	}
 }
 
 // pull turns the service to PULLING if a request of now has to pull its route,
@@ -74,15 +84,21 @@ func (s *service) pull(now, timeout time.Duration) bool {
 	switch {
 	case s.state == StatePulling:
 		due = now-s.pulled > timeout
-	case s.balancer == nil:
+	case s.balancer == nil || s.emptied != LongAgo:
 		due = now-s.pulled >= pullPause<<s.empty
 	default:
-		due = now-s.updated > timeout && now-s.pulled >= pullPause
+		due = s.aged(now, timeout)
 	}
 	if due {
 		s.startPull(now)
 	}
 	return due
+}
+
+// aged reports whether the route is older than timeout and was not pulled just
+// now.
+func (s *service) aged(now, timeout time.Duration) bool {
+	return now-s.answered > timeout && now-s.pulled >= pullPause
 }
 
 func (s *service) startPull(now time.Duration) { s.state, s.pulled = StatePulling, now }

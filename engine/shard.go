@@ -9,8 +9,14 @@ import (
 	"lars.internal/route"
 )
 
-// maxEvents is how many events a shard keeps until somebody takes them.
-const maxEvents = 256
+const (
+	// maxEvents is how many events a shard keeps until somebody takes them.
+	maxEvents = 256
+
+	// maxGone is how many forgotten services a shard keeps until somebody takes
+	// them.
+	maxGone = 1024
+)
 
 // Counters are totals since the start.
 type Counters struct {
@@ -20,8 +26,12 @@ type Counters struct {
 	ReportsUnknown             uint64 // of these, for a host that is not in the route
 	Ejected, Reinstated        uint64 // hosts
 	Evicted                    uint64 // services forgotten for want of room
+	Forgotten                  uint64 // services without hosts forgotten because no program used them
+	Emptied                    uint64 // times that hosts were kept although an answer had none
+	Outdated                   uint64 // answers of a stale table that was older than the route
 	LostResults                uint64 // results of hosts and services that are gone that found no room
 	LostEvents                 uint64 // events that nobody took in time
+	LostGone                   uint64 // forgotten services that nobody took in time
 }
 
 func (c *Counters) add(o *Counters) {
@@ -34,8 +44,12 @@ func (c *Counters) add(o *Counters) {
 	c.Ejected += o.Ejected
 	c.Reinstated += o.Reinstated
 	c.Evicted += o.Evicted
+	c.Forgotten += o.Forgotten
+	c.Emptied += o.Emptied
+	c.Outdated += o.Outdated
 	c.LostResults += o.LostResults
 	c.LostEvents += o.LostEvents
+	c.LostGone += o.LostGone
 }
 
 // Event is something that happened to a host of a service.
@@ -50,7 +64,11 @@ type Event struct {
 type shard struct {
 	mu       sync.Mutex // guards everything below
 	services map[route.Key]*service
-	asked    list // all of services, the one asked for last at the end
+	known    list // the services with hosts, the one used last at the end
+	empty    list // the services without hosts, likewise
+	held     map[*service]bool
+	emptied  int         // services whose hosts are kept against empty answers
+	gone     []route.Key // services forgotten and not taken yet, at most maxGone
 	ledger   ledger.Ledger
 	counters Counters
 	events   []Event    // not taken yet, at most maxEvents
@@ -59,33 +77,59 @@ type shard struct {
 	_ [128]byte
 }
 
-// add puts a service that is not there yet after all others.
-func (sh *shard) add(s *service) {
-	sh.services[s.key] = s
-	sh.asked.push(s)
+// listOf returns the list in which the service is.
+func (sh *shard) listOf(s *service) *list {
+	if s.balancer == nil {
+		return &sh.empty
+	}
+	return &sh.known
 }
 
-// touch notes that a program asks for the service.
+// add puts a service that is not there yet in its place.
+func (sh *shard) add(s *service) {
+	sh.services[s.key] = s
+	sh.listOf(s).insert(s)
+}
+
+// touch notes that a program uses the service.
 func (sh *shard) touch(s *service, now time.Duration) {
-	s.asked = now
-	if sh.asked.last != s {
-		sh.asked.remove(s)
-		sh.asked.push(s)
+	s.used = now
+	if l := sh.listOf(s); l.last != s {
+		l.remove(s)
+		l.push(s)
 	}
 }
 
-// remove forgets the service, but not what is to be reported of it.
-func (sh *shard) remove(s *service) {
+// forget forgets the service, but not what is to be reported of it.
+func (sh *shard) forget(s *service) {
+	sh.confirm(s)
 	sh.closeAccount(s)
-	sh.asked.remove(s)
+	sh.listOf(s).remove(s)
 	delete(sh.services, s.key)
+	delete(sh.held, s)
+	if len(sh.gone) == maxGone {
+		sh.counters.LostGone++
+		return
+	}
+	sh.gone = append(sh.gone, s.key)
 }
 
-// empty takes the hosts of the service away, but not what is to be reported of
+// drop takes the hosts of the service away, but not what is to be reported of
 // them.
-func (sh *shard) empty(s *service) {
+func (sh *shard) drop(s *service) {
+	sh.confirm(s)
 	sh.closeAccount(s)
+	sh.known.remove(s)
 	s.balancer, s.account, s.hosts = nil, nil, nil
+	sh.empty.insert(s)
+}
+
+// confirm ends the time in which hosts are kept against empty answers.
+func (sh *shard) confirm(s *service) {
+	if s.emptied != LongAgo {
+		s.emptied = LongAgo
+		sh.emptied--
+	}
 }
 
 func (sh *shard) closeAccount(s *service) {
@@ -100,6 +144,7 @@ func (sh *shard) observe(s *service, host route.Host, o lb.Outcome, now time.Dur
 	if effect&lb.Counted == 0 {
 		return effect
 	}
+	sh.touch(s, now)
 	sh.ledger.Count(s.account, host, o, effect)
 	if effect&lb.Changed != 0 {
 		sh.takeEvents(s)

@@ -60,12 +60,18 @@ func (a *Account) Totals(h route.Host) (succ, err uint64) {
 	return succ, err
 }
 
-// Counts returns the calls of the window of a host that is open.
-func (a *Account) Counts(h route.Host) (succ, err uint32) {
-	if i := a.index.Find(a.hosts, h); i >= 0 {
-		succ, err = a.rows[i].succ, a.rows[i].err
+// Has reports whether the service has the host.
+func (a *Account) Has(h route.Host) bool { return a.index.Find(a.hosts, h) >= 0 }
+
+// Hosts returns how many hosts the service has, and how many of them are
+// ejected.
+func (a *Account) Hosts() (all, ejected int) {
+	for i := range a.rows {
+		if a.rows[i].overload {
+			ejected++
+		}
 	}
-	return succ, err
+	return len(a.rows), ejected
 }
 
 // update makes hosts the hosts of the account and returns how many results of
