@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // ErrHistoryGone means that the services that changed since a version are not
@@ -90,13 +91,26 @@ func (c Change) Apply(have []Host) []Host {
 type Edit struct {
 	Who     string // for the audit, 1 to 255 bytes
 	Changes []Change
+
+	// IfVersion, unless nil, is the version of the routes that the editor has
+	// seen. The edit fails with a *ConflictError if one of its services has
+	// changed since, or if that is not on record any more.
+	IfVersion *uint64
+
+	// ID names this edit and no other, in at most MaxEditID bytes. An edit
+	// that was made is not made again. Empty: a new random one.
+	ID string
 }
+
+// MaxEditID is the longest ID of an Edit, in bytes.
+const MaxEditID = 64
 
 // EditResult says what an Edit did.
 type EditResult struct {
 	Version  uint64          // of the routes after the edit
 	Changed  bool            // false: everything was so already, and no version was made
-	Services []ServiceChange // the services that differ now, in order
+	Repeated bool            // an edit with this ID was made before, as Version; nothing was done now
+	Services []ServiceChange // the services that differ now, in order; none if Repeated
 }
 
 // ServiceChange says what an Edit did to one service.
@@ -104,6 +118,54 @@ type ServiceChange struct {
 	Key            Key
 	Added, Removed []Host // in order
 }
+
+// ConflictError means that an Edit was not made because its services have
+// changed since the version that the editor had seen.
+type ConflictError struct {
+	Seen     uint64    // the version that the editor had seen
+	Version  uint64    // of the routes now
+	Services []Service // those of the edit as they are now
+}
+
+// Error names the hosts that the services have now, the first of them at least.
+func (e *ConflictError) Error() string {
+	const shown = 10
+	var text strings.Builder
+	fmt.Fprintf(&text, "the routes have changed since version %d; now, at version %d,", e.Seen, e.Version)
+	for i, s := range e.Services {
+		if i == shown {
+			fmt.Fprintf(&text, " and %d more services", len(e.Services)-shown)
+			break
+		}
+		fmt.Fprintf(&text, " %v has", s.Key)
+		if len(s.Hosts) == 0 {
+			text.WriteString(" no hosts")
+		}
+		for _, h := range s.Hosts[:min(len(s.Hosts), shown)] {
+			text.WriteString(" " + h.String())
+		}
+		if more := len(s.Hosts) - shown; more > 0 {
+			fmt.Fprintf(&text, " and %d more", more)
+		}
+		text.WriteString(",")
+	}
+	return strings.TrimSuffix(text.String(), ",") + "; look at them, then edit with that version"
+}
+
+// UnknownEditError means that the store broke away while it made an edit: nobody
+// said whether it did.
+type UnknownEditError struct {
+	ID  string // of the edit
+	Err error  // what happened
+}
+
+// Error says how to find out.
+func (e *UnknownEditError) Error() string {
+	return fmt.Sprintf("%v; it is not known whether the edit was made: make it again with the id %s, by which it is made only once", e.Err, e.ID)
+}
+
+// Unwrap returns what happened.
+func (e *UnknownEditError) Unwrap() error { return e.Err }
 
 // Service is a service with its hosts.
 type Service struct {

@@ -7,11 +7,12 @@
 //	f, err := sql.MySQL.Open("00001_tables.sql")
 //	step := sql.Newest(sql.MySQL)
 //
-// MySQL ends a transaction at each change of a table. So its files run without
-// one, each statement may run twice, and a file holds at most one that MySQL
-// (not MariaDB) refuses the second time, as its last.
+// MySQL ends a transaction at each change of a table. Its files therefore run
+// without one, each statement may run twice, and a file holds at most one that
+// MySQL (not MariaDB) refuses the second time, as its last.
 //
-// There is no way down: a migration never removes what a C++ peer uses.
+// Migrations only add: programs of the release before, and C++ peers, go on
+// beside the new tables. There is no way down and no need for one.
 //
 // The file systems are read-only and safe for concurrent use.
 package sql

@@ -113,10 +113,14 @@ type changeRow struct {
 	modid, cmdid int64
 }
 
+func newHistory(after, upTo route.Mark) *history {
+	return &history{after: after, upTo: upTo, recorded: make(map[uint64]struct{}), replaced: make(map[uint64]uint64)}
+}
+
 func (db *DB) history(ctx context.Context, after, upTo route.Mark) (*history, error) {
-	h := &history{after: after, upTo: upTo, recorded: make(map[uint64]struct{}), replaced: make(map[uint64]uint64)}
+	h := newHistory(after, upTo)
 	if upTo.Version > after.Version {
-		if err := db.readVersions(ctx, h); err != nil {
+		if err := h.readVersions(ctx, db.pool); err != nil {
 			return nil, err
 		}
 	}
@@ -126,10 +130,15 @@ func (db *DB) history(ctx context.Context, after, upTo route.Mark) (*history, er
 	return h, db.takeRecent(ctx, h)
 }
 
+// querier is a database, or a transaction on it.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // readVersions reads what is recorded under the versions of the range.
-func (db *DB) readVersions(ctx context.Context, h *history) error {
+func (h *history) readVersions(ctx context.Context, from querier) error {
 	after, upTo := h.after.Version, h.upTo.Version
-	rows, err := db.pool.QueryContext(ctx,
+	rows, err := from.QueryContext(ctx,
 		`SELECT version, version, modid, cmdid, '' FROM RouteChange WHERE version > ? AND version <= ?
 		UNION ALL
 		SELECT version, previous, modid, cmdid, action FROM RouteAudit WHERE version > ? AND version <= ?

@@ -2,69 +2,121 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"lars.internal/route"
 )
 
-const (
-	// maxRows bounds the rows of one statement.
-	maxRows = 500
-
-	// maxPrune bounds the old rows that one edit removes, so that no edit
-	// pays for years. Most edits write fewer, so the tables shrink.
-	maxPrune = 1000
-
-	// maxAhead is by how much, in seconds, a clock may be ahead of another
-	// before something is said: of the database's, or of the version.
-	maxAhead = 3600
-
-	// longPause is how long nobody edits, in seconds, before the next edit is
-	// asked to look at its clock.
-	longPause = 180 * 24 * 3600
-
-	// maxWho is what the audit holds of a name, in bytes.
-	maxWho = 255
-)
+// maxWho is what the audit holds of a name, in bytes.
+const maxWho = 255
 
 // EditRoutes makes an edit in one transaction. An edit that finds everything
-// as it shall be makes no new version. When the connection breaks at the
-// commit the edit is made again; if it was through the first time, the result
-// then says that nothing changed.
+// as it shall be makes no new version. When the connection breaks at the commit,
+// the edit is made again unless the audit shows that it was made. Where that
+// cannot be seen either, the error is a *route.UnknownEditError; after any other
+// error the edit was not made.
 func (db *DB) EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error) {
 	if err := validate(edit); err != nil {
 		return route.EditResult{}, fmt.Errorf("store: edit routes: %w", err)
 	}
 	timeout := db.options.commitTimeout() + db.options.QueryTimeout*time.Duration(len(edit.Changes)/100)
-	var result route.EditResult
-	err := db.attempt(ctx, timeout, "edit routes", func(ctx context.Context) error {
-		tx, err := db.pool.BeginTx(ctx, nil)
+	e := &edits{db: db, edit: edit, mayBeMade: edit.ID != ""}
+	if edit.ID == "" {
+		e.edit.ID = rand.Text()
+	}
+	if err := db.attempt(ctx, timeout, "edit routes", e.try); err != nil {
+		return route.EditResult{}, e.outcome(err)
+	}
+	return e.result, nil
+}
+
+// edits is one edit with all tries to make it. It is used by one goroutine.
+type edits struct {
+	// Immutable.
+	db   *DB
+	edit route.Edit
+
+	mayBeMade bool               // look into the audit before the next try
+	broken    bool               // a commit broke, and nobody has looked since
+	committed []route.EditResult // of the tries whose commit broke
+	result    route.EditResult   // of the last try
+}
+
+func (e *edits) try(ctx context.Context) error {
+	tx, err := e.db.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	one := &editor{ctx: ctx, tx: tx, db: e.db, dialect: e.db.dialect, edit: e.edit, now: e.db.options.Now().Unix()}
+	version, err := one.lockVersion()
+	if err != nil {
+		return err
+	}
+	if e.mayBeMade {
+		made, err := one.madeBefore()
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback()
-		e := &editor{ctx: ctx, tx: tx, db: db, dialect: db.dialect, edit: edit, now: db.options.Now().Unix()}
-		if result, err = e.run(); err != nil {
-			return err
+		e.broken = false
+		if made > 0 {
+			e.result = e.resultOf(made)
+			return nil
 		}
-		return tx.Commit()
-	})
-	if err != nil {
-		return route.EditResult{}, err
 	}
-	return result, nil
+	if e.result, err = one.run(version); err != nil {
+		return err
+	}
+	err = tx.Commit()
+	if e.mayHaveCommitted(err) {
+		e.mayBeMade, e.broken = true, true
+		e.committed = append(e.committed, e.result)
+	}
+	return err
+}
+
+// resultOf returns the result of the try that made this version, or of an edit
+// that somebody made earlier under the same ID.
+func (e *edits) resultOf(version uint64) route.EditResult {
+	for _, r := range e.committed {
+		if r.Version == version {
+			return r
+		}
+	}
+	return route.EditResult{Version: version, Repeated: true}
+}
+
+// mayHaveCommitted reports whether a transaction may be through in spite of an
+// error of its Commit. It is not if the database answered that it lost against
+// another, or if its time was over before the commit was sent.
+func (e *edits) mayHaveCommitted(err error) bool {
+	return err != nil && e.db.dialect.classify(err) != conflict && !errors.Is(err, sql.ErrTxDone) &&
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// outcome adds to an error what became of the edit, where that is not plain.
+func (e *edits) outcome(err error) error {
+	switch {
+	case e.broken:
+		return &route.UnknownEditError{ID: e.edit.ID, Err: err}
+	case e.db.dialect.classify(err) == lost, e.db.dialect.classify(err) == conflict, errors.Is(err, context.Canceled),
+		errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w; the edit was not made", err)
+	}
+	return err
 }
 
 // validate refuses what no edit can mean.
 func validate(edit route.Edit) error {
 	if len(edit.Who) < 1 || len(edit.Who) > maxWho {
 		return fmt.Errorf("who: want 1 to %d bytes for the audit, got %d", maxWho, len(edit.Who))
+	}
+	if len(edit.ID) > route.MaxEditID {
+		return fmt.Errorf("id: want at most %d bytes, got %d", route.MaxEditID, len(edit.ID))
 	}
 	for _, c := range edit.Changes {
 		if c.Action < route.Add || c.Action > route.Remove {
@@ -77,238 +129,4 @@ func validate(edit route.Edit) error {
 		}
 	}
 	return nil
-}
-
-// editor makes one edit in one transaction. It is used once, by one goroutine.
-type editor struct {
-	// Immutable.
-	ctx     context.Context // of the transaction
-	tx      *sql.Tx
-	db      *DB
-	dialect *dialect
-	edit    route.Edit
-	now     int64 // Unix seconds
-}
-
-func (e *editor) run() (route.EditResult, error) {
-	version, err := e.lockVersion()
-	if err != nil {
-		return route.EditResult{}, err
-	}
-	stored, err := e.stored()
-	if err != nil {
-		return route.EditResult{}, err
-	}
-	p, err := makePlan(e.edit, stored)
-	if err != nil {
-		return route.EditResult{}, err
-	}
-	if len(p.touched) == 0 {
-		return route.EditResult{Version: version}, nil
-	}
-	next, err := e.next(version)
-	if err != nil {
-		return route.EditResult{}, err
-	}
-	if err := e.write(p, version, next); err != nil {
-		return route.EditResult{}, err
-	}
-	return route.EditResult{Version: next, Changed: true, Services: p.services}, nil
-}
-
-// lockVersion returns the version and keeps all other editors away until the
-// transaction ends. It is the first statement, so what the next ones read is
-// at least as new.
-func (e *editor) lockVersion() (uint64, error) {
-	return scanVersion(e.tx.QueryRowContext(e.ctx, selectVersion+e.dialect.lockRows))
-}
-
-// next returns the version that follows one. A clock that is wrong would move
-// all later versions into the future with it, so it is compared with the
-// database's, and what only one clock says is doubted in the log.
-func (e *editor) next(version uint64) (uint64, error) {
-	var database int64
-	if err := e.tx.QueryRowContext(e.ctx, `SELECT `+e.dialect.clock).Scan(&database); err != nil {
-		return 0, err
-	}
-	if e.now > database+maxAhead {
-		return 0, fmt.Errorf("the clock of this machine is %v ahead of the database's (%s): set the wrong one right",
-			seconds(e.now-database), time.Unix(database, 0).UTC().Format(time.DateTime))
-	}
-	now := uint64(max(e.now, 0))
-	next := max(version+1, now)
-	switch log := e.db.options.Logger; {
-	case next > math.MaxUint32:
-		return 0, fmt.Errorf("version %d is the last that fits the table; set RouteVersion to the Unix time", version)
-	case version > now+maxAhead:
-		log.Warn("store: the version of the routes is ahead of the clock; if the clock is right, set RouteVersion to the Unix time",
-			"version", version, "ahead", seconds(int64(version-now)))
-	case version > 0 && now > version+longPause:
-		log.Warn("store: the version of the routes jumps; is the clock of this machine right?",
-			"from", version, "to", next, "jump", seconds(int64(next-version)))
-	}
-	return next, nil
-}
-
-func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
-
-// stored returns the rows of the services that the edit names, locked against
-// writers that do not lock the version.
-func (e *editor) stored() (map[route.Key][]storedRow, error) {
-	services := make(map[route.Key][]storedRow)
-	for keys := range slices.Chunk(editedKeys(e.edit), maxKeys) {
-		where, args := e.dialect.anyOf(keys)
-		rows, err := e.tx.QueryContext(e.ctx, selectHosts+where+e.dialect.lockRows, args...)
-		if err != nil {
-			return nil, err
-		}
-		if err := collect(rows, services); err != nil {
-			return nil, err
-		}
-	}
-	return services, nil
-}
-
-func collect(rows *sql.Rows, services map[route.Key][]storedRow) error {
-	defer rows.Close()
-	var r routeRow
-	for rows.Next() {
-		if err := r.scan(rows); err != nil {
-			return err
-		}
-		key, host, err := r.host()
-		services[key] = append(services[key], storedRow{id: r.id, host: host, valid: err == nil})
-	}
-	return rows.Err()
-}
-
-// write stores a plan under its version.
-func (e *editor) write(p *plan, version, next uint64) error {
-	steps := []func() error{
-		func() error { return e.removeRows("RouteData", p.remove) },
-		func() error { return e.insertHosts(p.insert) },
-		func() error { return e.announce(p.touched, next) },
-		func() error { return e.audit(p.services, version, next) },
-		func() error { return e.prune("RouteChange", e.db.keepChanges) },
-		func() error { return e.prune("RouteAudit", e.db.keepAudit) },
-		func() error { return e.exec(`UPDATE RouteVersion SET version = ? WHERE id = 1`, next) },
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *editor) insertHosts(hosts []placement) error {
-	for chunk := range slices.Chunk(hosts, maxRows) {
-		var args []any
-		for _, p := range chunk {
-			modid, cmdid := columns(p.key)
-			args = append(args, modid, cmdid, p.host.IP, p.host.Port)
-		}
-		err := e.exec(`INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES `+tuples(len(chunk), 4), args...)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// announce tells readers, C++ ones too, which services have changed.
-func (e *editor) announce(keys []route.Key, version uint64) error {
-	for chunk := range slices.Chunk(keys, maxRows) {
-		var args []any
-		for _, k := range chunk {
-			modid, cmdid := columns(k)
-			args = append(args, modid, cmdid, version)
-		}
-		err := e.exec(`INSERT INTO RouteChange (modid, cmdid, version) VALUES `+tuples(len(chunk), 3), args...)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// audit records who did what. A chunk is small, since details may be long.
-func (e *editor) audit(services []route.ServiceChange, version, next uint64) error {
-	const rows = 20
-	for chunk := range slices.Chunk(services, rows) {
-		var args []any
-		for _, s := range chunk {
-			modid, cmdid := columns(s.Key)
-			args = append(args, e.now, next, version, e.edit.Who, actionOn(e.edit, s.Key), modid, cmdid, details(s))
-		}
-		err := e.exec(`INSERT INTO RouteAudit (time, version, previous, who, action, modid, cmdid, details) VALUES `+
-			tuples(len(chunk), 8), args...)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// retention says how much of a history is kept: so many of the newest rows, and
-// what is at most so many versions older than the oldest of them. A version from
-// a wrong clock therefore removes nothing before that many rows have followed it.
-type retention struct {
-	rows     int
-	versions uint64
-}
-
-// prune removes some of the rows that need not be kept. It looks them up first:
-// a DELETE with a limit is not of both databases, and one with a subquery reads
-// the whole table on some.
-func (e *editor) prune(table string, keep retention) error {
-	var oldest uint64 // of the newest rows
-	err := e.tx.QueryRowContext(e.ctx,
-		`SELECT version FROM `+table+` ORDER BY version DESC LIMIT 1 OFFSET ?`, keep.rows-1).Scan(&oldest)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && oldest <= keep.versions {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	ids, err := e.ids(`SELECT id FROM `+table+` WHERE version < ? ORDER BY version LIMIT ?`, oldest-keep.versions, maxPrune)
-	if err != nil {
-		return err
-	}
-	return e.removeRows(table, ids)
-}
-
-func (e *editor) ids(query string, args ...any) ([]int64, error) {
-	rows, err := e.tx.QueryContext(e.ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var ids []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, rows.Err()
-}
-
-func (e *editor) removeRows(table string, ids []int64) error {
-	for chunk := range slices.Chunk(ids, maxRows) {
-		args := make([]any, len(chunk))
-		for i, id := range chunk {
-			args[i] = id
-		}
-		if err := e.exec(`DELETE FROM `+table+` WHERE id IN (?`+strings.Repeat(`, ?`, len(chunk)-1)+`)`, args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *editor) exec(query string, args ...any) error {
-	_, err := e.tx.ExecContext(e.ctx, query, args...)
-	return err
 }

@@ -57,13 +57,7 @@ func editedKeys(edit route.Edit) []route.Key {
 
 // add works out one service.
 func (p *plan) add(key route.Key, changes []route.Change, rows []storedRow) error {
-	var before []route.Host
-	for _, r := range rows {
-		if r.valid {
-			before = append(before, r.host)
-		}
-	}
-	slices.SortFunc(before, route.Host.Compare)
+	before := validHosts(rows)
 	after := before
 	// Set, and Remove without hosts, replace all of the service, so they also
 	// delete its invalid rows.
@@ -80,6 +74,18 @@ func (p *plan) add(key route.Key, changes []route.Change, rows []storedRow) erro
 	}
 	p.compare(key, rows, before, after, whole)
 	return nil
+}
+
+// validHosts returns the hosts of the rows that name one, in order.
+func validHosts(rows []storedRow) []route.Host {
+	var hosts []route.Host
+	for _, r := range rows {
+		if r.valid {
+			hosts = append(hosts, r.host)
+		}
+	}
+	slices.SortFunc(hosts, route.Host.Compare)
+	return hosts
 }
 
 func (p *plan) compare(key route.Key, rows []storedRow, before, after []route.Host, whole bool) {
@@ -113,6 +119,14 @@ func without(a, b []route.Host) []route.Host {
 func contains(sorted []route.Host, h route.Host) bool {
 	_, found := slices.BinarySearchFunc(sorted, h, route.Host.Compare)
 	return found
+}
+
+// intersect reports whether two lists have a service in common; b is in order.
+func intersect(a, b []route.Key) bool {
+	return slices.ContainsFunc(a, func(k route.Key) bool {
+		_, found := slices.BinarySearchFunc(b, k, route.Key.Compare)
+		return found
+	})
 }
 
 // actionOn returns the name of the last thing that an edit does to a service.

@@ -29,7 +29,7 @@ const (
 // table is a table with the columns that this package uses.
 type table struct {
 	use     Use
-	step    int64 // the migration that makes it, or the columns
+	step    int64 // the migration that makes it, or adds these columns
 	name    string
 	columns string
 }
@@ -42,6 +42,7 @@ var tables = []table{
 	{ForNames, 1, "ModIDConfig", "id, modid, content"},
 	{ForNames, 1, "CmdIDConfig", "id, cmdid, content"},
 	{ForRoutes, 6, "RouteAudit", "id, time, version, previous, who, action, modid, cmdid, details"},
+	{ForRoutes, 7, "RouteAudit", "edit_id"},
 }
 
 // tableKey is a key that this package relies on. Some index with these columns
@@ -61,6 +62,7 @@ var keys = []tableKey{
 	{ForStatus, 5, "status_time", "ServerCallStatus", []string{"ts"}, false},
 	{ForRoutes, 0, "audit_version", "RouteAudit", []string{"version"}, false},
 	{ForRoutes, 0, "audit_service", "RouteAudit", []string{"modid", "cmdid"}, false},
+	{ForRoutes, 8, "audit_edit_id", "RouteAudit", []string{"edit_id"}, false},
 }
 
 // selectDoubled shows the hosts that are in a service more than once.

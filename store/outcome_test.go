@@ -1,0 +1,184 @@
+package store
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"lars.internal/internal/testdb"
+	"lars.internal/route"
+)
+
+// Of two editors who had both looked, the last won without a word.
+func TestFinding27SecondOfTwoEditorsIsTold(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		k := key(1, 2)
+		seen := e.edit(db, set(k, host(1))).Version
+		e.edit(db, set(key(9, 9), host(9))) // another service is no conflict
+		edit := func(who string, h route.Host) error {
+			_, err := db.EditRoutes(e.Context(), route.Edit{Who: who, Changes: []route.Change{set(k, h)}, IfVersion: &seen})
+			return err
+		}
+		if err := edit("ann", host(2)); err != nil {
+			e.Fatal(err)
+		}
+		err := edit("bob", host(3))
+		var conflict *route.ConflictError
+		if !errors.As(err, &conflict) {
+			e.Fatalf("got error %v, want a conflict", err)
+		}
+		want := &route.ConflictError{Seen: seen, Version: seen + 2, Services: []route.Service{{Key: k, Hosts: []route.Host{host(2)}}}}
+		if diff := cmp.Diff(want, conflict); diff != "" {
+			e.Errorf("conflict (-want +got):\n%s", diff)
+		}
+		if !strings.Contains(err.Error(), "1/2 has 10.0.0.2:7777") {
+			e.Errorf("the error does not show what is there: %v", err)
+		}
+		seen = conflict.Version
+		if err := edit("bob", host(3)); err != nil {
+			e.Errorf("after a look: %v", err)
+		}
+	})
+}
+
+// What cannot be compared any more is a conflict too.
+func TestEditIfAVersionThatIsNotOnRecord(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.edit(db, set(key(1, 2), host(1)))
+		for name, seen := range map[string]uint64{"long ago": 5, "in the future": 4_000_000_000} {
+			_, err := db.EditRoutes(e.Context(), route.Edit{Who: "ann", IfVersion: &seen, Changes: []route.Change{set(key(1, 2), host(2))}})
+			if !errors.As(err, new(*route.ConflictError)) {
+				e.Errorf("%s: got error %v, want a conflict", name, err)
+			}
+		}
+	})
+}
+
+// An edit with the ID of one that was made is not made again, whatever has
+// happened since.
+func TestFinding27EditWithAnIDIsMadeOnce(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		edit := route.Edit{Who: "ann", ID: "once", Changes: []route.Change{add(key(1, 2), host(1))}}
+		first, err := db.EditRoutes(e.Context(), edit)
+		if err != nil || !first.Changed {
+			e.Fatalf("first: %+v, %v", first, err)
+		}
+		e.edit(db, remove(key(1, 2)))
+		again, err := db.EditRoutes(e.Context(), edit)
+		if err != nil {
+			e.Fatal(err)
+		}
+		if diff := cmp.Diff(route.EditResult{Version: first.Version, Repeated: true}, again); diff != "" {
+			e.Errorf("result (-want +got):\n%s", diff)
+		}
+		e.want("hosts", len(e.load(db).Hosts(key(1, 2))), 0)
+	})
+}
+
+// brokenCommit makes an edit that adds host 1 to 1/2 through a connection that
+// breaks at its commit, which the server gets or not. prepare is told of the
+// cutter before, and meanwhile is called between the break and what follows.
+func brokenCommit(t *testing.T, pass, stayDown bool, meanwhile func(e *env, db *DB)) (*env, route.EditResult, error) {
+	t.Helper()
+	s := testdb.MariaDB(t)
+	e := &env{T: t, dsn: s.DSN(), raw: s.DB(), clock: &clock{now: now}, bad: new(badRows)}
+	direct := e.migrated()
+	var c *cutter
+	c = newCutter(t, s, pass, func() {
+		c.down.Store(stayDown)
+		if meanwhile != nil {
+			meanwhile(e, direct)
+		}
+	})
+	options := quick
+	options.Now = e.clock.read
+	db, err := Open(c.dsn(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	c.cuts.Store(1)
+	r, err := db.EditRoutes(t.Context(), route.Edit{Who: "ann", Changes: []route.Change{add(key(1, 2), host(1))}})
+	return e, r, err
+}
+
+// An edit whose commit broke was made again: if somebody else had undone it in
+// between, their edit was undone.
+func TestFinding27BrokenCommitIsRepeatedExactly(t *testing.T) {
+	t.Run("made, and undone by another", func(t *testing.T) {
+		e, r, err := brokenCommit(t, true, false, func(e *env, db *DB) { e.edit(db, remove(key(1, 2))) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []route.ServiceChange{{Key: key(1, 2), Added: []route.Host{host(1)}}}
+		if diff := cmp.Diff(want, r.Services); diff != "" || !r.Changed || r.Version != now {
+			t.Errorf("result %+v", r)
+		}
+		e.want("edits", e.number(`SELECT COUNT(*) FROM RouteAudit`), int64(2))
+		e.want("hosts", e.number(`SELECT COUNT(*) FROM RouteData`), int64(0))
+	})
+	t.Run("made", func(t *testing.T) {
+		e, r, err := brokenCommit(t, true, false, nil)
+		if err != nil || !r.Changed {
+			t.Fatalf("result %+v, error %v", r, err)
+		}
+		e.want("edits", e.number(`SELECT COUNT(*) FROM RouteAudit`), int64(1))
+	})
+	t.Run("not made", func(t *testing.T) {
+		e, r, err := brokenCommit(t, false, false, nil)
+		if err != nil || !r.Changed {
+			t.Fatalf("result %+v, error %v", r, err)
+		}
+		e.want("edits", e.number(`SELECT COUNT(*) FROM RouteAudit`), int64(1))
+	})
+}
+
+// An edit on a database that broke away said "context deadline exceeded", and not
+// whether it was made.
+func TestFinding32OutcomeThatIsNotKnown(t *testing.T) {
+	for name, pass := range map[string]bool{"the commit arrived": true, "it did not": false} {
+		t.Run(name, func(t *testing.T) {
+			e, _, err := brokenCommit(t, pass, true, nil)
+			var unknown *route.UnknownEditError
+			if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "not known whether the edit was made") ||
+				!strings.Contains(err.Error(), unknown.ID) || strings.Contains(err.Error(), "\n") {
+				t.Fatalf("got error %v", err)
+			}
+			// The way out that it names.
+			db := e.open()
+			r, err := db.EditRoutes(t.Context(), route.Edit{Who: "ann", ID: unknown.ID, Changes: []route.Change{add(key(1, 2), host(1))}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.want("made before", r.Repeated, pass)
+			e.want("edits", e.number(`SELECT COUNT(*) FROM RouteAudit`), int64(1))
+			e.want("hosts", len(e.load(db).Hosts(key(1, 2))), 1)
+		})
+	}
+}
+
+func TestFinding32EditThatWasNotMadeSaysSo(t *testing.T) {
+	s := testdb.StartMariaDB(t)
+	e := &env{T: t, dsn: s.DSN(), clock: &clock{now: now}, bad: new(badRows)}
+	e.migrated()
+	db, err := Open(s.DSN(), quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	e.version(db)
+	for name, outage := range map[string][2]func(){"hanging": {s.Freeze, s.Thaw}, "killed": {s.Kill, s.Start}} {
+		outage[0]()
+		_, err := db.EditRoutes(t.Context(), route.Edit{Who: "ann", Changes: []route.Change{add(key(1, 2), host(1))}})
+		outage[1]()
+		if err == nil || !strings.HasSuffix(err.Error(), "; the edit was not made") {
+			t.Errorf("%s: got error %v", name, err)
+		}
+	}
+	e.want("version", e.version(db), uint64(0))
+}
