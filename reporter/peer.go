@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -181,6 +182,7 @@ func greeting(build string) ([]byte, error) {
 		name = "" // agents do without
 	}
 	return proto.Marshal(&larspb.Hello{
-		Level: larspb.Level, Role: "reporter", Build: build, Name: name, Instance: fmt.Sprintf("%016x", rand.Uint64()),
+		Level: larspb.Level, Role: "reporter", Build: strings.ToValidUTF8(build, "?"), Name: strings.ToValidUTF8(name, "?"),
+		Instance: fmt.Sprintf("%016x", rand.Uint64()),
 	})
 }

@@ -156,7 +156,7 @@ func (w *whole) construct() (err error) {
 	if err := w.dns.Listen(); err != nil {
 		return because(err, syscall.EADDRINUSE, "here it is --dns-port; does Lars run already?")
 	}
-	w.reporter, err = reporter.New(reporter.Config{Reactor: reactorConfig(w.repPort), Sink: w.db, Log: w.log})
+	w.reporter, err = reporter.New(reporter.Config{Reactor: reactorConfig(w.repPort), Sink: w.db, Log: w.log, Build: version})
 	if err != nil {
 		return err
 	}
