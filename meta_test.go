@@ -371,3 +371,63 @@ func TestFolderNamesSayWhatIsInside(t *testing.T) {
 		}
 	}
 }
+
+// TestFinding38MessagesNameTheirPackage: a line of the log begins with the package that
+// writes it, in all servers, so that one pattern finds the lines of each. The agent
+// once had no such beginning, and the line with which a server is up differed.
+func TestFinding38MessagesNameTheirPackage(t *testing.T) {
+	levels := []string{"Debug", "Info", "Warn", "Error"}
+	seen := 0
+	for _, f := range sources(t) {
+		top, _, _ := strings.Cut(f.path, "/")
+		if f.isTest() || top == "cmd" || top == "bench" || top == "demo" || top == "examples" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || len(call.Args) == 0 || !slices.Contains(levels, sel.Sel.Name) {
+				return true
+			}
+			if text, ok := firstText(call.Args[0]); ok {
+				seen++
+				if !strings.HasPrefix(text, f.ast.Name.Name+": ") {
+					t.Errorf("%s:%d: the line %q of the log does not begin with %q", f.path, f.line(n.Pos()), text, f.ast.Name.Name+": ")
+				}
+			}
+			return true
+		})
+	}
+	if seen < 20 {
+		t.Errorf("only %d lines of the log found: the walk is broken", seen)
+	}
+	for _, server := range []string{"agent/agent.go", "dns/server.go", "reporter/server.go"} {
+		text, err := os.ReadFile(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := path.Dir(server) + `: listening"`; !bytes.Contains(text, []byte(want)) {
+			t.Errorf("%s does not log %q", server, want)
+		}
+	}
+}
+
+// firstText returns the text literal with which an expression begins.
+func firstText(e ast.Expr) (string, bool) {
+	for {
+		sum, ok := e.(*ast.BinaryExpr)
+		if !ok {
+			break
+		}
+		e = sum.X
+	}
+	lit, ok := e.(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return "", false
+	}
+	text, err := strconv.Unquote(lit.Value)
+	return text, err == nil
+}

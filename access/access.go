@@ -114,7 +114,7 @@ func Proof(secret string, nonce []byte) []byte {
 // was logged within the last minute.
 func (g *Gate) Refused(peer netip.AddrPort, reason error) {
 	if g.noteRefusal(peer.Addr()) {
-		g.cfg.Log.Warn("peer refused", "peer", peer, "reason", reason)
+		g.cfg.Log.Warn("access: peer refused", "peer", peer, "reason", reason)
 	}
 }
 

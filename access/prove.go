@@ -55,7 +55,7 @@ func (p Prover) Equip(cfg *reactor.ClientConfig) {
 	cfg.Router.Handle(larspb.IDChallenge, func(c *reactor.Conn, body []byte) {
 		var m larspb.Challenge
 		if p.Secret == "" || proto.Unmarshal(body, &m) != nil {
-			p.Log.Error("the server asks for a secret and none is set: set "+p.Key, "addr", c.RemoteAddr())
+			p.Log.Error("access: the server asks for a secret and none is set: set "+p.Key, "addr", c.RemoteAddr())
 			return
 		}
 		send(c, larspb.IDProof, &larspb.Proof{Mac: Proof(p.Secret, m.Nonce)})

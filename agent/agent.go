@@ -41,7 +41,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a := &Agent{cfg: cfg}
 	a.engine = newEngine(&a.cfg)
-	a.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: a.snapshot, Log: cfg.Log})
+	a.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: a.snapshot, Name: "agent: ", Log: cfg.Log})
 	var err error
 	if a.dns, err = newDNSClient(&a.cfg, a.engine, a.keeper.Changed); err != nil {
 		return nil, fmt.Errorf("agent: dns client: %w", err)
@@ -149,7 +149,7 @@ func (a *Agent) run(ctx context.Context) error {
 	reports := task.Start(apart, a.reports.run, stop)
 	saving := task.Start(apart, a.keeper.Run, stop)
 	// Datagrams have waited in the kernel since Listen.
-	a.cfg.Log.Info("agent serves", "addrs", a.ports.addrs())
+	a.cfg.Log.Info("agent: listening", "addrs", a.ports.addrs())
 	err := a.ports.serve(serving)
 
 	// 1. The ports are closed: nothing new comes.

@@ -191,7 +191,7 @@ func (d *dnsClient) watchSilence(conn *reactor.Conn) {
 	if !d.pending || d.clock()-d.sentAt <= d.silence {
 		return
 	}
-	d.log.Warn("dns service does not answer, trying the next", "addr", conn.RemoteAddr(), "for", d.silence)
+	d.log.Warn("agent: dns service does not answer, trying the next", "addr", conn.RemoteAddr(), "for", d.silence)
 	conn.Abort()
 }
 

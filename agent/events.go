@@ -73,5 +73,5 @@ func (e *events) write(ev *engine.Event) {
 		args = append(args, "not_logged", dropped-e.told)
 		e.told = dropped
 	}
-	e.log.Info("host "+ev.Kind.String(), args...)
+	e.log.Info("agent: host "+ev.Kind.String(), args...)
 }

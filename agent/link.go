@@ -26,7 +26,7 @@ type link struct {
 func (l *link) up(conn *reactor.Conn) {
 	l.connected.Store(true)
 	l.silent = false
-	l.log.Info("connected to "+l.what, "addr", conn.RemoteAddr())
+	l.log.Info("agent: connected to "+l.what, "addr", conn.RemoteAddr())
 }
 
 func (l *link) down(conn *reactor.Conn, reason error) {
@@ -35,7 +35,7 @@ func (l *link) down(conn *reactor.Conn, reason error) {
 	if errors.Is(reason, reactor.ErrClosed) {
 		level = slog.LevelInfo // the agent ended it, and said so where that is news
 	}
-	l.log.Log(context.Background(), level, "connection to "+l.what+" ended", "addr", conn.RemoteAddr(), "reason", reason)
+	l.log.Log(context.Background(), level, "agent: connection to "+l.what+" ended", "addr", conn.RemoteAddr(), "reason", reason)
 }
 
 func (l *link) failed(addr netip.AddrPort, err error) {
@@ -43,5 +43,5 @@ func (l *link) failed(addr netip.AddrPort, err error) {
 		return
 	}
 	l.silent = true
-	l.log.Warn("no connection to "+l.what+", still trying", "addr", addr, "reason", err)
+	l.log.Warn("agent: no connection to "+l.what+", still trying", "addr", addr, "reason", err)
 }

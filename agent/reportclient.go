@@ -112,7 +112,7 @@ func (r *reportClient) run(ctx context.Context) error {
 	defer stop()
 	err := r.client.Run(running)
 	if n := r.engine.WaitingAll(); n > 0 {
-		r.link.log.Warn("call results not reported", "services", n)
+		r.link.log.Warn("agent: call results not reported", "services", n)
 	}
 	return err
 }

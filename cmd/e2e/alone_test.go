@@ -34,6 +34,7 @@ var alone = []struct {
 	{"a secret between agent and servers", testAccess},
 	{"dns and agent start from snapshots", testSnapshots},
 	{"lars up", testUp},
+	{"the log in JSON", testFinding37JSONLog},
 	{"the second signal kills", testSecondSignal},
 	{"a reporter is killed with rows that wait", testFinding46KilledReporter},
 	{"the demo ends well", testDemo},

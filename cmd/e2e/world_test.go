@@ -29,6 +29,8 @@ type world struct {
 	bin string
 	dsn string
 
+	extra []string // variables of all programs
+
 	dnsPort, repPort, agentPort, pagesPort int
 
 	dns, reporter, agent *program
@@ -93,8 +95,10 @@ func (w *world) openClient() {
 
 func (w *world) pages() string { return fmt.Sprintf("127.0.0.1:%d", w.pagesPort) }
 
-// environ is that of the test, with the database and nothing else of Lars.
-func (w *world) environ() []string { return append(cleanEnviron(), "LARS_STORE_DSN="+w.dsn) }
+// environ is that of the test, with the database and what the test wants.
+func (w *world) environ() []string {
+	return append(append(cleanEnviron(), "LARS_STORE_DSN="+w.dsn), w.extra...)
+}
 
 // cleanEnviron spares programs under the race detector the second that they
 // otherwise wait at their end.
