@@ -61,6 +61,7 @@ func (g *Gate) guardSecret(cfg *reactor.ServerConfig) {
 		v.late.Stop()
 		c.SetProperty(nil)
 		c.SetRouter(router)
+		c.Proven()
 		if start != nil {
 			start(c)
 		}
@@ -68,6 +69,7 @@ func (g *Gate) guardSecret(cfg *reactor.ServerConfig) {
 	door.HandleOther(func(c *reactor.Conn, _ int32, _ []byte) { refuse(c) })
 
 	cfg.Router = door
+	cfg.AwaitProof = cfg.MaxUnproven > 0
 	cfg.OnStart = func(c *reactor.Conn) {
 		nonce := g.Challenge()
 		late := c.Loop().After(proofTimeout, func() { refuse(c) })

@@ -55,8 +55,10 @@ func (s *Server) shardMetrics(set *metrics.Set) {
 	total("pushes_total", "Routes sent unasked, because they changed.", func(c *shardCounts) *counter { return &c.pushes })
 	total("routes_delayed_total", "Routes that waited because the agent reads slowly.", func(c *shardCounts) *counter { return &c.delayed })
 	total("slow_readers_closed_total", "Connections closed because the agent took nothing for too long.", func(c *shardCounts) *counter { return &c.slowClosed })
-	const refused = "Connections refused: over [reactor] maxConn, for want of descriptors, or by [access]."
+	const refused = "Connections refused: over [reactor] maxConn or a limit of its address, pushed out of those that had not proven themselves, for want of descriptors, or by [access]."
 	set.CounterFunc("connections_refused_total", refused, s.refused.limit.Load, "reason", "limit")
+	set.CounterFunc("connections_refused_total", refused, s.refused.address.Load, "reason", "address")
+	set.CounterFunc("connections_refused_total", refused, s.refused.unproven.Load, "reason", "unproven")
 	set.CounterFunc("connections_refused_total", refused, s.refused.descriptors.Load, "reason", "descriptors")
 	set.CounterFunc("connections_refused_total", refused, s.gate.Count, "reason", "access")
 }

@@ -39,7 +39,7 @@ type Server struct {
 	greeting []byte // the Hello of this server
 
 	routes  routes
-	refused struct{ limit, descriptors atomic.Uint64 } // connections
+	refused struct{ limit, address, unproven, descriptors atomic.Uint64 } // connections
 	state   state
 }
 
@@ -101,6 +101,10 @@ func (s *Server) countRefused(_ netip.AddrPort, reason error) {
 	switch {
 	case errors.Is(reason, reactor.ErrMaxConns):
 		s.refused.limit.Add(1)
+	case errors.Is(reason, reactor.ErrMaxPerAddr):
+		s.refused.address.Add(1)
+	case errors.Is(reason, reactor.ErrUnproven):
+		s.refused.unproven.Add(1)
 	case errors.Is(reason, reactor.ErrNoDescriptors):
 		s.refused.descriptors.Add(1)
 	}

@@ -20,10 +20,11 @@ type counts struct {
 	upserts, upsertErrors              prometheus.Counter
 	rows, ignored, expired             prometheus.Counter
 	refusedLimit, refusedNoDescriptors prometheus.Counter
+	refusedAddress, refusedUnproven    prometheus.Counter
 	upsertSeconds                      prometheus.Histogram
 }
 
-const refusedHelp = "Connections refused: over [reactor] maxConn, for want of descriptors, or by [access]."
+const refusedHelp = "Connections refused: over [reactor] maxConn or a limit of its address, pushed out of those that had not proven themselves, for want of descriptors, or by [access]."
 
 func newCounts(set *metrics.Set) *counts {
 	report := func(reason string) prometheus.Counter {
@@ -50,6 +51,8 @@ func newCounts(set *metrics.Set) *counts {
 		ignored:              set.Counter("rows_ignored_total", "Rows not written because the table had newer ones."),
 		expired:              set.Counter("rows_expired_total", "Rows removed because no report had renewed them for [reporter] retention."),
 		refusedLimit:         set.Counter("connections_refused_total", refusedHelp, "reason", "limit"),
+		refusedAddress:       set.Counter("connections_refused_total", refusedHelp, "reason", "address"),
+		refusedUnproven:      set.Counter("connections_refused_total", refusedHelp, "reason", "unproven"),
 		refusedNoDescriptors: set.Counter("connections_refused_total", refusedHelp, "reason", "descriptors"),
 		upsertSeconds:        set.Histogram("upsert_duration_seconds", "Time that statements took.", metrics.Seconds),
 	}

@@ -255,6 +255,10 @@ func (s *Server) refused(_ netip.AddrPort, reason error) {
 	switch {
 	case errors.Is(reason, reactor.ErrMaxConns):
 		s.count.refusedLimit.Inc()
+	case errors.Is(reason, reactor.ErrMaxPerAddr):
+		s.count.refusedAddress.Inc()
+	case errors.Is(reason, reactor.ErrUnproven):
+		s.count.refusedUnproven.Inc()
 	case errors.Is(reason, reactor.ErrNoDescriptors):
 		s.count.refusedNoDescriptors.Inc()
 	}

@@ -127,7 +127,8 @@ func (s *stage) startDNS(db *database, env ...string) (*dnsServer, error) {
 	}
 	p, err := measure.Start(append([]string{
 		"LARS_STORE_DSN=" + db.dsn, "LARS_REACTOR_PORT=" + strconv.Itoa(int(addr.Port())),
-		"LARS_REACTOR_MAXCONN=" + strconv.Itoa(maxConn),
+		"LARS_REACTOR_MAXCONN=" + strconv.Itoa(maxConn), // the fleet has one address
+		"LARS_REACTOR_MAX_PER_ADDRESS=0", "LARS_REACTOR_MAX_UNPROVEN_PER_ADDRESS=0",
 		"LARS_DEBUG_ADDR=" + pages.String(), "LARS_LOG_LEVEL=error",
 	}, env...), s.program("lars-dns"))
 	if err != nil {

@@ -88,6 +88,24 @@ func TestAddressOfTwoKeys(t *testing.T) {
 	}
 }
 
+// 1,100 silent connections of one address shut all agents out of a server with
+// the keys as shipped.
+func TestFinding47PlacesAreBoundedPerAddress(t *testing.T) {
+	for environ, pool := range map[string]int{
+		"": 1024, "LARS_REACTOR_MAXCONN=20": 20, "LARS_REACTOR_MAX_UNPROVEN=7": 7,
+	} {
+		set := config.NewSet("lars-reporter")
+		c := &Reporter(set).Reactor
+		if err := set.Load(config.Sources{Environ: strings.Fields(environ)}); err != nil {
+			t.Fatal(err)
+		}
+		if c.MaxUnproven != pool || c.MaxPerAddr <= 0 || c.MaxPerAddr > 1024/2 || c.MaxUnprovenPerAddr <= 0 || c.Conn.FrameTimeout <= 0 {
+			t.Errorf("%q: %d unproven, %d of them and %d in all per address, %v for a frame; want a pool of %d and limits",
+				environ, c.MaxUnproven, c.MaxUnprovenPerAddr, c.MaxPerAddr, c.Conn.FrameTimeout, pool)
+		}
+	}
+}
+
 // The original divides by db_thread_cnt without a look at it.
 func TestDefect14NoStoringThread(t *testing.T) {
 	set := config.NewSet("lars-reporter")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -94,6 +95,10 @@ const (
 	pageDescriptors  = 64
 	loopDescriptors  = 3
 	otherDescriptors = 64
+
+	// unprovenShare of what is left is for connections that have not proven
+	// themselves, if there is not enough for all.
+	unprovenShare = 8
 )
 
 // FitConns lowers the number of connections that a server may have if the limit on
@@ -105,11 +110,16 @@ func FitConns(log *slog.Logger, c *reactor.ServerConfig) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return
 	}
-	reserve := uint64(pageDescriptors + loopDescriptors*c.Loops + otherDescriptors)
-	if need := uint64(c.MaxConns) + reserve; need > limit.Cur {
-		conns := max(1, int(limit.Cur)-int(reserve))
+	reserve := pageDescriptors + loopDescriptors*c.Loops + otherDescriptors
+	room := max(1, int(min(limit.Cur, math.MaxInt32))-reserve)
+	if c.MaxConns+c.MaxUnproven <= room {
+		return
+	}
+	// The pool of unproven connections works with any size: it gives way first.
+	if c.MaxUnproven = min(c.MaxUnproven, max(room-c.MaxConns, room/unprovenShare, 1)); c.MaxConns+c.MaxUnproven > room {
+		conns := max(1, room-c.MaxUnproven)
 		log.Warn("the limit on descriptors is too low for [reactor] maxConn; raise it (ulimit -n, LimitNOFILE=)",
-			"limit", limit.Cur, "needed", need, "maxConn", c.MaxConns, "connections", conns)
+			"limit", limit.Cur, "needed", c.MaxConns+c.MaxUnproven+reserve, "maxConn", c.MaxConns, "connections", conns)
 		c.MaxConns = conns
 	}
 }
