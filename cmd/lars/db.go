@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lars.internal/store"
+	"lars.internal/cmd/internal/tables"
 )
 
 func newDB(s *settings) *cobra.Command {
@@ -23,8 +23,7 @@ harm to run it before each start.`,
 			"  LARS_STORE_DSN=mysql://lars:PASSWORD@db1:3306/lars_dns lars db migrate",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			log := slog.New(slog.NewTextHandler(s.env.Stderr, nil))
-			db, err := s.openStore(store.Options{Logger: log})
+			db, err := s.openStore(tables.OpenToMigrate, s.storeOptions(slog.LevelInfo))
 			if err != nil {
 				return err
 			}

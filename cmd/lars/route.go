@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -32,7 +33,8 @@ func newRoute(s *settings) *cobra.Command {
 type edited struct {
 	Version   uint64        `json:"version"`
 	Changed   bool          `json:"changed"`
-	Committed time.Time     `json:"committed"` // no later than this
+	Repeated  bool          `json:"repeated,omitempty"` // made before, under the same --id
+	Committed time.Time     `json:"committed"`          // no later than this
 	Services  []editService `json:"services"`
 }
 
@@ -42,44 +44,66 @@ type editService struct {
 	Removed []string `json:"removed,omitempty"`
 }
 
-func newEdit(s *settings, action route.Action, use, short, long string) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use:     use,
-		Short:   short,
-		Long:    long + "\nAgents that know the service get the change pushed.",
-		Example: fmt.Sprintf("  lars route %s 1/2 10.0.0.1:8080 10.0.0.2:8080", action),
-	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		key, rest, err := takeService(c, args)
-		if err != nil {
-			return err
-		}
-		if len(rest) == 0 && action != route.Remove {
-			return usage(c, "which hosts? Name them as IP:PORT")
-		}
-		hosts, err := admin.ParseHosts(rest)
-		if err != nil {
-			return usage(c, "%v", err)
-		}
-		return s.edit(c.Context(), route.Change{Action: action, Key: key, Hosts: hosts}, asJSON)
-	}
-	return jsonFlag(c, &asJSON)
+// editCommand is `lars route add`, set or remove. It runs once.
+type editCommand struct {
+	settings *settings
+	action   route.Action
+
+	// The flags.
+	asJSON    bool
+	ifVersion uint64
+	id        string
 }
 
-func (s *settings) edit(ctx context.Context, change route.Change, asJSON bool) error {
-	return s.withStore(func(db *store.DB) error {
-		result, err := admin.New(db).Edit(ctx, route.Edit{Who: who(), Changes: []route.Change{change}})
-		committed := time.Now()
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			return s.printJSON(editedJSON(result, committed))
-		}
-		s.printEdit(change, result)
-		return nil
-	})
+func newEdit(s *settings, action route.Action, use, short, long string) *cobra.Command {
+	e := &editCommand{settings: s, action: action}
+	c := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Long:  long + "\nAgents that know the service get the change pushed.",
+		Example: fmt.Sprintf("  lars route %[1]s 1/2 10.0.0.1:8080 10.0.0.2:8080\n"+
+			"  lars route %[1]s 1/2 10.0.0.1:8080 --if-version 1700000000", action),
+		RunE: e.run,
+	}
+	c.Flags().Uint64Var(&e.ifVersion, "if-version", 0,
+		"edit only if the service is as it was at this `VERSION`, which lars route list shows")
+	c.Flags().StringVar(&e.id, "id", "", "`ID` of the edit, by which it is made only once, however often it is repeated")
+	return jsonFlag(c, &e.asJSON)
+}
+
+func (e *editCommand) run(c *cobra.Command, args []string) error {
+	key, rest, err := takeService(c, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 && e.action != route.Remove {
+		return usage(c, "which hosts? Name them as IP:PORT")
+	}
+	hosts, err := admin.ParseHosts(rest)
+	if err != nil {
+		return usage(c, "%v", err)
+	}
+	edit := route.Edit{Who: who(), ID: e.id, Changes: []route.Change{{Action: e.action, Key: key, Hosts: hosts}}}
+	if c.Flags().Changed("if-version") {
+		edit.IfVersion = &e.ifVersion
+	}
+	return e.settings.withStore(func(db *store.DB) error { return e.edit(c.Context(), db, edit) })
+}
+
+func (e *editCommand) edit(ctx context.Context, db *store.DB, edit route.Edit) error {
+	result, err := admin.New(db).Edit(ctx, edit)
+	committed := time.Now()
+	if unknown := (*route.UnknownEditError)(nil); errors.As(err, &unknown) {
+		return fmt.Errorf("%w: repeat the command with --id %s", err, unknown.ID)
+	}
+	if err != nil {
+		return err
+	}
+	if e.asJSON {
+		return e.settings.printJSON(editedJSON(result, committed))
+	}
+	e.settings.printEdit(edit.Changes[0], result)
+	return nil
 }
 
 // who names the person at the terminal, for the audit.
@@ -95,7 +119,7 @@ func who() string {
 }
 
 func editedJSON(r route.EditResult, committed time.Time) edited {
-	e := edited{Version: r.Version, Changed: r.Changed, Committed: committed, Services: []editService{}}
+	e := edited{Version: r.Version, Changed: r.Changed, Repeated: r.Repeated, Committed: committed, Services: []editService{}}
 	for _, sc := range r.Services {
 		e.Services = append(e.Services, editService{sc.Key.String(), hostTexts(sc.Added), hostTexts(sc.Removed)})
 	}
@@ -111,6 +135,10 @@ func hostTexts(hosts []route.Host) []string {
 }
 
 func (s *settings) printEdit(change route.Change, r route.EditResult) {
+	if r.Repeated {
+		s.printf("this edit was made before, as version %d; nothing changed now\n", r.Version)
+		return
+	}
 	if !r.Changed {
 		s.printf("%s is so already, nothing changed\n", change.Key)
 		return
@@ -135,9 +163,10 @@ type listed struct {
 func newRouteList(s *settings) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:     "list [SERVICE]",
-		Short:   "List the routes that the database holds",
-		Long:    "List the routes that the database holds, a line for each host.",
+		Use:   "list [SERVICE]",
+		Short: "List the routes that the database holds",
+		Long: "List the routes that the database holds, a line for each host. Their version, which an\n" +
+			"edit may name with --if-version, is written to standard error.",
 		Example: "  lars route list\n  lars route list 1/2",
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -146,6 +175,12 @@ func newRouteList(s *settings) *cobra.Command {
 			return err
 		}
 		return s.withStore(func(db *store.DB) error {
+			// Read first, so that it is never newer than what is listed.
+			version, err := db.Version(c.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(s.env.Stderr, "lars: routes of version %d\n", version)
 			routes := admin.New(db)
 			if asJSON {
 				return s.listJSON(c.Context(), routes, filter)

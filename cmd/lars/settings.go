@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -31,7 +32,7 @@ func (s *settings) bind(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVar(&s.file, "config", "", "configuration `FILE` of a server, read for [store], [mysql] and [agent]")
 	f.StringVar(&s.agent, "agent", "", "`IP:PORT` of the agent, the first of its three ports (default: [agent] ip and port, LARS_AGENT_IP, LARS_AGENT_PORT, 127.0.0.1:8888)")
-	f.StringVar(&s.dsn, "dsn", "", "`DSN` of the database, sqlite:FILE or mysql://USER:PASSWORD@HOST:3306/lars_dns (default: [store] dsn, LARS_STORE_DSN, [mysql], the SQLite file of this user)")
+	f.StringVar(&s.dsn, "dsn", "", "`DSN` of the database, sqlite:FILE or mysql://USER:PASSWORD@HOST:3306/lars_dns (default: [store] dsn, LARS_STORE_DSN, [mysql], the SQLite file of this user if it exists)")
 }
 
 // load fills a set from the file and the environment.
@@ -46,9 +47,12 @@ func (s *settings) load(set *config.Set) error {
 	return nil
 }
 
+// opener is a function of package tables.
+type opener func(*config.StoreConfig, store.Options) (*store.DB, error)
+
 // openStore returns the database that flags, environment and file name. The
 // caller closes it.
-func (s *settings) openStore(options store.Options) (*store.DB, error) {
+func (s *settings) openStore(open opener, options store.Options) (*store.DB, error) {
 	set := config.NewSet("lars")
 	where := config.BindStore(set)
 	if err := s.load(set); err != nil {
@@ -56,20 +60,33 @@ func (s *settings) openStore(options store.Options) (*store.DB, error) {
 	}
 	if s.dsn != "" {
 		where.DSN = config.Secret(s.dsn)
-		if strings.Contains(s.dsn, "@") {
-			fmt.Fprintln(s.env.Stderr, "lars: --dsn: every user of this machine can see the flags of a process; use LARS_STORE_DSN")
-		}
+		s.warnOfPassword("--dsn", s.dsn)
 	}
-	return tables.Open(where, options)
+	return open(where, options)
 }
 
-// withStore calls f with the database.
+// warnOfPassword says that a DSN on the command line is seen by others.
+func (s *settings) warnOfPassword(name, dsn string) {
+	if strings.Contains(dsn, "@") {
+		fmt.Fprintf(s.env.Stderr, "lars: %s: every user of this machine can see the flags of a process; use LARS_STORE_DSN\n", name)
+	}
+}
+
+// storeOptions are those of a command: the store's log goes to standard error.
+func (s *settings) storeOptions(level slog.Level) store.Options {
+	handler := slog.NewTextHandler(s.env.Stderr, &slog.HandlerOptions{Level: level})
+	return store.Options{Logger: slog.New(handler)}
+}
+
+// withStore calls f with the database, after it has named it on standard error:
+// what is edited and shown there is of that database alone.
 func (s *settings) withStore(f func(*store.DB) error) error {
-	db, err := s.openStore(store.Options{})
+	db, err := s.openStore(tables.Open, s.storeOptions(slog.LevelWarn))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	fmt.Fprintf(s.env.Stderr, "lars: database %s\n", db)
 	return f(db)
 }
 

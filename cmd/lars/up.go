@@ -85,7 +85,7 @@ func (w *whole) run(c *cobra.Command) error {
 		return err
 	}
 	var err error
-	if w.db, err = w.settings.openStore(store.Options{Logger: w.log, BadRow: w.badRows.Report}); err != nil {
+	if w.db, err = w.settings.openStore(tables.OpenOrMake, store.Options{Logger: w.log, BadRow: w.badRows.Report}); err != nil {
 		return err
 	}
 	defer w.db.Close()

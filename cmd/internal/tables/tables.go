@@ -8,7 +8,9 @@
 // That is [store] dsn if it is given, else the section [mysql] if any of its keys
 // is given, else a SQLite file of this user, the same for all programs:
 // $XDG_DATA_HOME/lars/lars.db, without that variable /var/lib/lars/lars.db for
-// root and ~/.local/share/lars/lars.db for others.
+// root and ~/.local/share/lars/lars.db for others. The file is used only if it
+// exists: where a fleet runs on another database, a variable that is not set must
+// not send an edit into a new file. OpenOrMake, for `lars up`, makes it.
 //
 // The functions are safe for concurrent use. Making the tables is left to the
 // command `lars db migrate`.
@@ -18,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -27,8 +30,8 @@ import (
 	"lars.internal/store"
 )
 
-// Open returns the database that c names. It makes the folder of the default
-// file. Like store.Open it does not ask the database anything.
+// Open returns the database that c names, or the file of this user if c names
+// none and the file exists. Like store.Open it does not ask the database anything.
 func Open(c *config.StoreConfig, options store.Options) (*store.DB, error) {
 	dsn := named(c)
 	if dsn == "" {
@@ -36,15 +39,57 @@ func Open(c *config.StoreConfig, options store.Options) (*store.DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-			return nil, fmt.Errorf("make the folder of the database: %w; or name another with LARS_STORE_DSN", err)
-		}
 		dsn = "sqlite:" + file
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no database is named, and this user has no %s; name one with LARS_STORE_DSN, --dsn or [store] dsn, "+
+				"or make that file: lars db migrate --dsn '%s'", file, dsn)
+		}
 	}
 	return store.Open(dsn, options)
 }
 
-// IsDefault reports whether Open returns this database when none is named.
+// OpenOrMake returns the database that c names, or the file of this user, whose
+// folder it makes.
+func OpenOrMake(c *config.StoreConfig, options store.Options) (*store.DB, error) {
+	if named(c) != "" {
+		return Open(c, options)
+	}
+	file, err := defaultFile()
+	if err != nil {
+		return nil, err
+	}
+	if err := makeFolder(file); err != nil {
+		return nil, err
+	}
+	return store.Open("sqlite:"+file, options)
+}
+
+// OpenToMigrate is Open, but makes the folder of the file of this user if c names
+// that file.
+func OpenToMigrate(c *config.StoreConfig, options store.Options) (*store.DB, error) {
+	db, err := Open(c, options)
+	if err != nil || !IsDefault(db) {
+		return db, err
+	}
+	file, err := defaultFile()
+	if err == nil {
+		err = makeFolder(file)
+	}
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func makeFolder(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return fmt.Errorf("make the folder of the database: %w; or name another with LARS_STORE_DSN", err)
+	}
+	return nil
+}
+
+// IsDefault reports whether this database is the file of this user.
 func IsDefault(db *store.DB) bool {
 	file, err := defaultFile()
 	return err == nil && db.String() == "sqlite:"+file

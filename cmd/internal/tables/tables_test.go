@@ -3,6 +3,7 @@ package tables
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lars.internal/internal/config"
@@ -36,7 +37,7 @@ func TestOpenChoosesTheDatabase(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			db, err := Open(load(t, config.Sources{Environ: c.env}), store.Options{})
+			db, err := OpenOrMake(load(t, config.Sources{Environ: c.env}), store.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,10 +52,10 @@ func TestOpenChoosesTheDatabase(t *testing.T) {
 	}
 }
 
-func TestOpenMakesThePrivateFolder(t *testing.T) {
+func TestOpenOrMakeMakesThePrivateFolder(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", home)
-	db, err := Open(load(t, config.Sources{}), store.Options{})
+	db, err := OpenOrMake(load(t, config.Sources{}), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,4 +67,33 @@ func TestOpenMakesThePrivateFolder(t *testing.T) {
 	if got := info.Mode().Perm(); got != 0o700 {
 		t.Errorf("folder has mode %o, want 700", got)
 	}
+}
+
+// With LARS_STORE_DSN unset, an edit went into a new file of the user while the
+// fleet ran on another database.
+func TestFinding28NoDatabaseIsMadeByMistake(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", home)
+	file := filepath.Join(home, "lars", "lars.db")
+	_, err := Open(load(t, config.Sources{}), store.Options{})
+	if err == nil || !strings.Contains(err.Error(), "no database is named") || !strings.Contains(err.Error(), "--dsn 'sqlite:"+file+"'") {
+		t.Fatalf("got error %v, want one that says how to name a database", err)
+	}
+	if _, err := os.Stat(filepath.Dir(file)); err == nil {
+		t.Error("the folder was made")
+	}
+	// The way out that it names makes the folder.
+	db, err := OpenToMigrate(load(t, config.Sources{Environ: []string{"LARS_STORE_DSN=sqlite:" + file}}), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(load(t, config.Sources{}), store.Options{})
+	if err != nil {
+		t.Fatalf("with the file: %v", err)
+	}
+	again.Close()
 }
