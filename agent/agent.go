@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	"lars.internal/engine"
 	"lars.internal/internal/task"
 	"lars.internal/keep"
+	"lars.internal/larspb"
 )
 
 // Agent is the load-balance agent of one machine. Make it with New. All
@@ -39,6 +44,8 @@ func New(cfg Config) (*Agent, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg.run = rand.Uint64() | 1
+	cfg.hello = greeting(&cfg)
 	a := &Agent{cfg: cfg}
 	a.engine = newEngine(&a.cfg)
 	a.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: a.snapshot, Name: "agent: ", Log: cfg.Log})
@@ -53,6 +60,16 @@ func New(cfg Config) (*Agent, error) {
 	a.ports = &ports{engine: a.engine, clock: a.cfg.Clock, pull: a.dns.pull, changed: a.events.wake}
 	a.metrics = newMetrics(a)
 	return a, nil
+}
+
+// greeting returns the Hello of an agent.
+func greeting(cfg *Config) []byte {
+	name, _ := os.Hostname()                 // servers do without
+	hello, _ := proto.Marshal(&larspb.Hello{ // of valid text, so it does not fail
+		Level: larspb.Level, Role: "agent", Build: strings.ToValidUTF8(cfg.Build, ""), Name: strings.ToValidUTF8(name, ""),
+		Instance: fmt.Sprintf("%016x", cfg.run),
+	})
+	return hello
 }
 
 // Listen binds the three UDP ports, all or none. An address in use is an error
@@ -93,8 +110,8 @@ func (a *Agent) Ready() error {
 	switch {
 	case !serving:
 		return errors.New("agent: not serving yet")
-	case !a.dns.link.connected.Load() && !a.engine.Known():
-		return fmt.Errorf("agent: no route is known and no dns service reachable at %v", a.cfg.DNS.Addrs)
+	case !a.dns.answered.Load() && !a.engine.Known():
+		return fmt.Errorf("agent: no route is known and no dns service has answered at %v", a.cfg.DNS.Addrs)
 	}
 	return nil
 }

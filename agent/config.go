@@ -61,6 +61,9 @@ type Config struct {
 	// DNS [dnsserver] and Reporter [reporter] are the services to talk to.
 	DNS, Reporter Peers
 
+	// Build is the version of the program, which servers see. Default: none.
+	Build string
+
 	// Log receives changes of state. Nil: nothing.
 	Log *slog.Logger
 
@@ -71,6 +74,9 @@ type Config struct {
 	// Clock is the monotonic time since any moment in the past. Nil: that of
 	// the machine.
 	Clock func() time.Duration
+
+	run   uint64 // differs between starts of the agent, never 0; set by New
+	hello []byte // of this start; set by New
 }
 
 // Peers are the addresses of a service, of which one is in use at a time.

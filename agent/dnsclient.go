@@ -3,12 +3,14 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"lars.internal/access"
 	"lars.internal/engine"
+	"lars.internal/internal/backoff"
 	"lars.internal/larspb"
 	"lars.internal/reactor"
 	"lars.internal/route"
@@ -28,8 +30,18 @@ const (
 	// every pull unanswered before the next one has its turn.
 	silenceFactor = 3
 
-	// watchInterval is how often that is looked at.
-	watchInterval = time.Second
+	// firstAnswer is how long a dns service may leave a pull of a service without
+	// hosts unanswered, as long as there is another dns service to ask. It
+	// doubles each time that none of them has answered anything.
+	firstAnswer = 1250 * time.Millisecond
+
+	// connectTimeout bounds an attempt to connect. With firstAnswer it lets the
+	// second of two services answer within 2 s, and it leaves room for a SYN
+	// that is lost once.
+	connectTimeout = 1200 * time.Millisecond
+
+	// watchInterval is how often silence is looked at.
+	watchInterval = 250 * time.Millisecond
 
 	// reconnectMin and reconnectMax bound the pause before a connection is
 	// tried again. A service that was restarted has its agents back within
@@ -46,6 +58,10 @@ const (
 	highWater = 1 << 20
 )
 
+// question is pulled on a new connection when there is nothing else to pull: a dns
+// service that answers it is there. Nobody has such a service.
+var question = route.Key{Modid: math.MinInt32, Cmdid: math.MaxInt32}
+
 // dnsClient keeps the routes as the dns service has them: it sends pulls, takes
 // answers and pushes, and pulls everything anew on each connection, because
 // pulls died with the old one and the other side knows of no subscription.
@@ -58,28 +74,30 @@ type dnsClient struct {
 	silence time.Duration // unanswered for so long means that nobody is there
 	client  *reactor.Client
 	pulls   *reactor.Queue[route.Key]
-	link    link
+	link    *link
 
 	// Owned by the loop goroutine.
 	renewing []route.Key    // still to be pulled after the connection start
 	step     int            // of these, at a time
 	timer    *reactor.Timer // the next step
 	watch    *reactor.Timer // looks for silence
-	pending  bool           // a pull was sent and nothing came since
-	answered bool           // something came since the connection start
-	sentAt   time.Duration  // the first such pull
+	sentAt   time.Duration  // the first pull that nothing came after; longAgo: there is none
+	hungryAt time.Duration  // the same for the pulls of services without hosts
+	stale    bool           // the last answer was from a table that dns could not confirm
+	mute     int            // connections in a row on which nothing was answered
 	body     []byte         // of the message that is being sent
 
-	confirmed atomic.Bool  // connected, all services are pulled anew, and the other side answers
-	right     atomic.Int64 // when the routes were last known to be right, by clock; engine.LongAgo: never
+	answered atomic.Bool  // the other side answered on this connection
+	right    atomic.Int64 // when the routes were last known to be right, by clock; longAgo: never
 
-	sent     atomic.Uint64 // pulls
-	dropped  atomic.Uint64 // pulls that found no connection or no room
-	answers  atomic.Uint64
-	pushes   atomic.Uint64
-	ignored  atomic.Uint64 // answers and pushes for services that nobody asks for
-	badHosts atomic.Uint64 // hosts with an address that nobody can call
-	broken   atomic.Uint64 // bodies that are no message
+	sent         atomic.Uint64 // pulls
+	dropped      atomic.Uint64 // pulls that found no connection or no room
+	answers      atomic.Uint64
+	pushes       atomic.Uint64
+	unsubscribed atomic.Uint64 // services of which no pushes are wanted any more
+	ignored      atomic.Uint64 // answers and pushes for services that nobody asks for
+	badHosts     atomic.Uint64 // hosts with an address that nobody can call
+	broken       atomic.Uint64 // bodies that are no message
 }
 
 func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, error) {
@@ -89,20 +107,22 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		changed: changed,
 		log:     cfg.Log,
 		silence: silenceFactor * cfg.UpdateTimeout,
-		link:    link{what: "dns service", log: cfg.Log},
+		link:    newLink("dns service", cfg),
 	}
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDGetRouteResponse, d.received)
+	d.link.handle(router)
 	connect := reactor.ClientConfig{
-		Random:       cfg.Random,
-		Router:       router,
-		OnStart:      d.started,
-		OnClose:      d.closed,
-		OnDialFailed: d.link.failed,
-		BackoffMin:   reconnectMin,
-		BackoffMax:   reconnectMax,
-		DrainTimeout: drainTimeout,
-		Log:          cfg.Log,
+		Random:         cfg.Random,
+		Router:         router,
+		OnStart:        d.started,
+		OnClose:        d.closed,
+		OnDialFailed:   d.link.failed,
+		ConnectTimeout: connectTimeout,
+		BackoffMin:     reconnectMin,
+		BackoffMax:     reconnectMax,
+		DrainTimeout:   drainTimeout,
+		Log:            cfg.Log,
 	}
 	cfg.DNS.name(&connect)
 	access.Prover{Secret: cfg.DNS.Secret, Key: "[dnsserver] secret", Log: cfg.Log}.Equip(&connect)
@@ -111,7 +131,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		return nil, err
 	}
 	d.client = client
-	d.right.Store(int64(engine.LongAgo))
+	d.right.Store(int64(longAgo))
 	d.pulls = reactor.NewQueue(client.Loop(), pullQueue, d.sendPulls)
 	return d, nil
 }
@@ -141,25 +161,41 @@ func (d *dnsClient) sendPulls(keys []route.Key) {
 }
 
 func (d *dnsClient) send(conn *reactor.Conn, key route.Key) {
-	d.body = larspb.RouteQuery{Modid: key.Modid, Cmdid: key.Cmdid}.AppendPull(d.body[:0])
-	if conn.Pending() > highWater || conn.Send(larspb.IDGetRouteRequest, d.body) != nil {
+	if !d.ask(conn, key) {
 		d.dropped.Add(1)
 		d.engine.PullFailed(key)
 		return
 	}
 	d.sent.Add(1)
-	if !d.pending {
-		d.pending, d.sentAt = true, d.clock()
+}
+
+// ask sends a request and reports whether the connection took it.
+func (d *dnsClient) ask(conn *reactor.Conn, key route.Key) bool {
+	d.body = larspb.RouteQuery{Modid: key.Modid, Cmdid: key.Cmdid, Level: larspb.Level}.AppendPull(d.body[:0])
+	if conn.Pending() > highWater || conn.Send(larspb.IDGetRouteRequest, d.body) != nil {
+		return false
 	}
+	d.link.ask()
+	if d.sentAt == longAgo {
+		d.sentAt = d.clock()
+	}
+	if d.hungryAt == longAgo && !d.engine.Served(key) {
+		d.hungryAt = d.clock()
+	}
+	return true
 }
 
 // started is the reset hook.
 func (d *dnsClient) started(conn *reactor.Conn) {
 	d.renewing = d.engine.ConnectionStarted()
 	d.step = len(d.renewing)/renewSteps + 1
+	d.sentAt, d.hungryAt = longAgo, longAgo
 	d.watch = conn.Loop().Every(watchInterval, func() { d.watchSilence(conn) })
-	d.renew(conn)
 	d.link.up(conn)
+	if len(d.renewing) == 0 {
+		d.ask(conn, question) // whether anybody is there
+	}
+	d.renew(conn)
 }
 
 // renew pulls the next part of all services.
@@ -177,28 +213,35 @@ func (d *dnsClient) renew(conn *reactor.Conn) {
 	d.confirm()
 }
 
-// confirm notes whether the routes are those of the dns service.
+// confirm notes that the routes are right, if all are pulled anew and the other
+// side answers from a table that is.
 func (d *dnsClient) confirm() {
-	confirmed := d.answered && len(d.renewing) == 0
-	d.confirmed.Store(confirmed)
-	if confirmed {
+	if d.answered.Load() && !d.stale && len(d.renewing) == 0 {
 		d.right.Store(int64(d.clock()))
 	}
 }
 
 // watchSilence gives up a connection on which nothing is answered.
 func (d *dnsClient) watchSilence(conn *reactor.Conn) {
-	if !d.pending || d.clock()-d.sentAt <= d.silence {
-		return
+	now, wait := d.clock(), d.silence
+	silent := d.sentAt != longAgo && now-d.sentAt > wait
+	if servers := d.client.Servers(); !silent && servers > 1 && d.hungryAt != longAgo {
+		wait = backoff.Policy{Min: firstAnswer, Max: d.silence}.After(d.mute / servers)
+		silent = now-d.hungryAt > wait
 	}
-	d.log.Warn("agent: dns service does not answer, trying the next", "addr", conn.RemoteAddr(), "for", d.silence)
-	conn.Abort()
+	if silent {
+		d.log.Warn("agent: dns service does not answer, trying the next", "addr", conn.RemoteAddr(), "for", wait.String())
+		conn.Abort()
+	}
 }
 
 func (d *dnsClient) closed(conn *reactor.Conn, reason error) {
 	d.link.down(conn, reason)
-	d.confirmed.Store(false)
-	d.pending, d.answered, d.renewing = false, false, nil
+	d.mute++
+	if d.answered.Swap(false) {
+		d.mute = 0
+	}
+	d.renewing = nil
 	d.watch.Stop()
 	if d.timer != nil {
 		d.timer.Stop()
@@ -206,13 +249,15 @@ func (d *dnsClient) closed(conn *reactor.Conn, reason error) {
 }
 
 // received takes an answer or a push.
-func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
+func (d *dnsClient) received(conn *reactor.Conn, body []byte) {
 	var a larspb.RouteAnswer
 	if a.Parse(body) != nil {
 		d.broken.Add(1)
 		return
 	}
-	d.pending, d.answered = false, true
+	d.link.hear(conn, a.Level)
+	d.sentAt, d.hungryAt, d.stale = longAgo, longAgo, a.Stale
+	d.answered.Store(true)
 	d.confirm()
 	d.badHosts.Add(uint64(a.Refused))
 	if a.Refused > 0 && len(a.Hosts) == 0 {
@@ -225,7 +270,10 @@ func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
 	o := d.engine.Update(a.Key, r, d.clock())
 	switch {
 	case o.Unknown:
-		d.ignored.Add(1)
+		d.unsubscribe(conn, a.Key)
+		if a.Key != question {
+			d.ignored.Add(1)
+		}
 		return
 	case o.Push:
 		d.pushes.Add(1)
@@ -234,6 +282,14 @@ func (d *dnsClient) received(_ *reactor.Conn, body []byte) {
 	}
 	if o.Changed {
 		d.changed()
+	}
+}
+
+// unsubscribe ends the pushes of a service that no program asks for any more. A
+// C++ dns goes on sending them.
+func (d *dnsClient) unsubscribe(conn *reactor.Conn, key route.Key) {
+	if d.link.level > 0 && conn.Send(larspb.IDUnsubscribe, larspb.Unsubscription{Key: key}.Append(nil)) == nil {
+		d.unsubscribed.Add(1)
 	}
 }
 

@@ -52,12 +52,16 @@ func dnsMetrics(set *metrics.Set, d *dnsClient) {
 	set.CounterFunc("route_ignored_total", "Routes received of services that no program asks for.", d.ignored.Load)
 	set.CounterFunc("route_bad_hosts_total", "Hosts in routes that nobody could call; they are left out.", d.badHosts.Load)
 	set.CounterFunc("route_broken_total", "Messages of the route service that were no route.", d.broken.Load)
+	set.CounterFunc("unsubscribed_total", "Services of which the route service was told that no program asks for them any more.", d.unsubscribed.Load)
 	gauge(set, "dns_connected", "1 while there is a connection to a route service, else 0.", d.link.state)
 }
 
 func reportMetrics(set *metrics.Set, r *reportClient) {
 	set.CounterFunc("report_messages_total", "Reports sent.", r.sent.Load)
 	set.CounterFunc("report_failures_total", "Reports that the connection did not take; they are made again.", r.failed.Load)
+	set.CounterFunc("reports_acknowledged_total", "Reports that the report service has stored; one of the C++ stack acknowledges none.", r.acked.Load)
+	set.CounterFunc("reports_returned_total", "Reports under way when a connection ended; their results are reported again.", r.again.Load)
+	gauge(set, "reports_in_flight", "Reports sent that have not arrived yet, as far as is known.", func() uint64 { return uint64(r.engine.InFlight()) })
 	gauge(set, "reporter_connected", "1 while there is a connection to a report service, else 0.", r.link.state)
 }
 

@@ -23,23 +23,30 @@ const (
 	// next turn.
 	reportPause = 5 * time.Millisecond
 
-	// doubtful is how long before the end of a connection its last reports
-	// may have been lost. Totals make it harmless to send one twice.
+	// doubtful is how long before the last proven contact reports to a service
+	// that acknowledges nothing may have been lost: it may have had them waiting
+	// when it ended. Totals make it harmless to send one twice.
 	doubtful = time.Minute
+
+	// never is later than everything that an agent lives to see.
+	never = time.Duration(1<<63 - 1)
 
 	// lastHighWater is the high-water mark in bytes of the last flush. It leaves
 	// room for a few of the longest messages below the hard cap of a connection.
 	lastHighWater = 7 << 20
 )
 
-// reportClient sends call statistics: each interval one message for each
-// service that has news. Without a connection, or while the other side reads
-// too slowly, the news stay in the map, where newer ones join them, so memory
-// is bounded by the number of services.
+// reportClient sends call statistics: each interval one message for each service
+// that has news. Without a connection, or while the other side reads too
+// slowly, the news stay in the engine, where newer ones join them, so memory is
+// bounded by the number of services.
 //
-// One connection may die with messages that nobody read. The next one begins
-// with all services that were reported in the last minute of the old one;
-// results of a service that was forgotten meanwhile are lost with it.
+// A report service of this project acknowledges each message once it is stored.
+// Until then its results stay with the engine, and return to the line when the
+// connection ends. One of the C++ stack acknowledges nothing: what the kernel of
+// its machine has taken counts as arrived, and the services that were reported
+// from a minute before the last such moment on are reported again on the next
+// connection.
 type reportClient struct {
 	// Immutable after newReportClient.
 	engine   *engine.Engine
@@ -49,14 +56,18 @@ type reportClient struct {
 	caller   netip.Addr // not valid: the connection's
 	lastMark int        // high-water mark of the last flush
 	client   *reactor.Client
-	link     link
+	link     *link
+	start    uint64 // the number of this start of the agent
 
 	// Owned by the loop goroutine.
 	timer   *reactor.Timer // the next flush, while connected
 	end     func()         // not nil: this is the last flush; ends the client
 	shard   int            // where the present flush is; engine.Parts: at its end
 	left    int            // services of this shard that were waiting when it got there
-	lost    time.Duration  // from here on reports may have been lost
+	lost    time.Duration  // from here on reports may have been lost on the last connection; never: none
+	proven  time.Duration  // when the peer's machine was last known to have all that was sent
+	unowed  []uint64       // numbers of messages that nobody will acknowledge, as far as is known
+	trusted bool           // some of these counted as arrived on this connection
 	results []ledger.Result
 	coded   []larspb.CallResult // results as a message has them
 	body    []byte
@@ -64,6 +75,8 @@ type reportClient struct {
 
 	sent   atomic.Uint64 // messages
 	failed atomic.Uint64 // messages that the connection did not take
+	acked  atomic.Uint64 // messages that were acknowledged
+	again  atomic.Uint64 // messages that may be lost and whose results are reported again
 }
 
 func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
@@ -74,20 +87,25 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 		interval: cfg.ReportInterval,
 		caller:   cfg.Caller,
 		lastMark: lastHighWater,
-		link:     link{what: "report service", log: cfg.Log},
+		link:     newLink("report service", cfg),
 		shard:    engine.Parts,
-		lost:     engine.LongAgo + 1, // after services that were never reported
+		lost:     never,
+		start:    cfg.run,
 	}
+	router := reactor.NewRouter[*reactor.Conn]()
+	router.Handle(larspb.IDReportAck, r.ackReceived)
+	r.link.handle(router)
 	connect := reactor.ClientConfig{
-		Random:       cfg.Random,
-		Router:       reactor.NewRouter[*reactor.Conn](), // a report service answers nothing
-		OnStart:      r.started,
-		OnClose:      r.closed,
-		OnDialFailed: r.link.failed,
-		BackoffMin:   reconnectMin,
-		BackoffMax:   reconnectMax,
-		DrainTimeout: drainTimeout,
-		Log:          cfg.Log,
+		Random:         cfg.Random,
+		Router:         router,
+		OnStart:        r.started,
+		OnClose:        r.closed,
+		OnDialFailed:   r.link.failed,
+		ConnectTimeout: connectTimeout,
+		BackoffMin:     reconnectMin,
+		BackoffMax:     reconnectMax,
+		DrainTimeout:   drainTimeout,
+		Log:            cfg.Log,
 	}
 	cfg.Reporter.name(&connect)
 	access.Prover{Secret: cfg.Reporter.Secret, Key: "[reporter] secret", Log: cfg.Log}.Equip(&connect)
@@ -112,7 +130,7 @@ func (r *reportClient) run(ctx context.Context) error {
 	defer stop()
 	err := r.client.Run(running)
 	if n := r.engine.WaitingAll(); n > 0 {
-		r.link.log.Warn("agent: call results not reported", "services", n)
+		r.link.log.Warn("agent: stopped before all call results had arrived", "services", n)
 	}
 	return err
 }
@@ -120,12 +138,18 @@ func (r *reportClient) run(ctx context.Context) error {
 func (r *reportClient) started(conn *reactor.Conn) {
 	r.link.up(conn)
 	r.engine.Remind(r.lost)
+	r.lost, r.proven, r.trusted = never, r.clock(), false
 	r.timer = conn.Loop().After(r.interval, func() { r.flush(conn) })
 }
 
 func (r *reportClient) closed(conn *reactor.Conn, reason error) {
 	r.link.down(conn, reason)
-	r.lost = r.clock() - doubtful
+	if r.trusted {
+		r.lost = r.proven - doubtful
+	}
+	r.unowed = r.unowed[:0]
+	r.again.Add(uint64(r.engine.InFlight()))
+	r.engine.Returned()
 	r.shard = engine.Parts
 	r.timer.Stop()
 	if r.end != nil {
@@ -136,14 +160,17 @@ func (r *reportClient) closed(conn *reactor.Conn, reason error) {
 // flush goes on with the present flush or begins one, and sets the timer for
 // the next turn.
 func (r *reportClient) flush(conn *reactor.Conn) {
+	r.settle(conn)
 	if r.shard == engine.Parts {
 		r.shard, r.left = 0, r.engine.Waiting(0)
 	}
+	pause := reportPause
 	if r.sendSome(conn, reportsPerTurn, highWater) {
-		r.timer.Reset(r.interval)
-		return
+		pause = r.interval
 	}
-	r.timer.Reset(reportPause)
+	if r.link.connected.Load() {
+		r.timer.Reset(pause)
+	}
 }
 
 // flushLast sends all that there is, and calls end when that is done, has taken
@@ -161,11 +188,16 @@ func (r *reportClient) flushLast(end func()) {
 	r.goOn(conn)
 }
 
-// goOn sends the next part of the last flush.
+// goOn sends the next part of the last flush, what was counted meanwhile
+// included, until all has arrived.
 func (r *reportClient) goOn(conn *reactor.Conn) {
+	r.settle(conn)
 	if r.sendSome(conn, math.MaxInt, r.lastMark) {
-		r.end()
-		return
+		if r.engine.InFlight() == 0 && r.engine.WaitingAll() == 0 {
+			r.end()
+			return
+		}
+		r.shard, r.left = 0, r.engine.Waiting(0)
 	}
 	r.timer = conn.Loop().After(reportPause, func() { r.goOn(conn) })
 }
@@ -180,7 +212,7 @@ func (r *reportClient) sendSome(conn *reactor.Conn, n, mark int) bool {
 			}
 			r.left = r.engine.Waiting(r.shard)
 		}
-		if conn.Pending() > mark {
+		if conn.Pending() > mark || !r.link.connected.Load() {
 			return false
 		}
 		r.left--
@@ -189,8 +221,36 @@ func (r *reportClient) sendSome(conn *reactor.Conn, n, mark int) bool {
 	return false
 }
 
-// sendNext reports one service of the present part. What was sent counts as
-// arrived: a report service that acknowledges nothing is all there is.
+// settle notes that the messages which nobody acknowledges have arrived, once
+// the peer's machine has all that was sent: that is the last that can be known.
+func (r *reportClient) settle(conn *reactor.Conn) {
+	if conn.Pending() > 0 || conn.Unacknowledged() > 0 {
+		return
+	}
+	r.proven = r.clock()
+	if r.link.isOurs(conn) {
+		return
+	}
+	for _, number := range r.unowed {
+		r.engine.Acked(number)
+	}
+	r.trusted = r.trusted || len(r.unowed) > 0
+	r.unowed = r.unowed[:0]
+}
+
+// ackReceived takes an acknowledgement.
+func (r *reportClient) ackReceived(conn *reactor.Conn, body []byte) {
+	r.link.hear(conn, larspb.Level)
+	r.unowed = r.unowed[:0] // all of them will be acknowledged
+	var a larspb.Ack
+	if a.Parse(body) == nil && a.Run == r.start && r.engine.Acked(a.Number) {
+		r.acked.Add(1)
+	}
+}
+
+// sendNext reports one service of the present part. Its results stay with the
+// engine until all messages have arrived; no other report of the service is made
+// meanwhile.
 func (r *reportClient) sendNext(conn *reactor.Conn) {
 	report, results, ok := r.engine.TakeReport(r.shard, r.results[:0], r.clock())
 	r.results = results
@@ -199,24 +259,27 @@ func (r *reportClient) sendNext(conn *reactor.Conn) {
 	}
 	m := larspb.StatusReport{
 		Key: report.Key, Caller: larspb.IPOf(r.callerOn(conn)), Time: r.now(), Results: r.coded[:0],
+		Run: r.start, Level: larspb.Level,
 	}
 	for i := range results {
 		m.Results = append(m.Results, coded(&results[i]))
 	}
 	r.coded = m.Results
 	for len(m.Results) > 0 {
+		m.Number = r.engine.Number(report)
 		r.body, m.Results = m.Append(r.body[:0], larspb.MaxBody)
-		r.send(conn, r.body)
+		if conn.Send(larspb.IDReportStatusRequest, r.body) != nil {
+			r.failed.Add(1)
+			conn.Abort() // what is in flight is reported again on the next connection
+			break
+		}
+		r.link.ask()
+		r.sent.Add(1)
+		if !r.link.isOurs(conn) {
+			r.unowed = append(r.unowed, m.Number)
+		}
 	}
 	r.engine.Sent(report)
-}
-
-func (r *reportClient) send(conn *reactor.Conn, body []byte) {
-	if conn.Send(larspb.IDReportStatusRequest, body) != nil {
-		r.failed.Add(1)
-		return
-	}
-	r.sent.Add(1)
 }
 
 // now returns the time of a report. It stands still while a clock that was set

@@ -162,7 +162,7 @@ func (s *system) checkNewest(key route.Key) {
 }
 
 // A report service that is connected and reads nothing costs one connection's
-// output and no more.
+// output and one report of each service, and no more.
 func TestFrozenReporterIsBounded(t *testing.T) {
 	hold := make(chan struct{})
 	frozen := startPeerHolding(t, hold)
@@ -174,7 +174,7 @@ func TestFrozenReporterIsBounded(t *testing.T) {
 		s.engine.Restore(volumeKey(i), hostsN(hosts), 0, 0)
 	}
 	most := 0
-	eventually(t, "the output is full", func() bool {
+	eventually(t, "a report of each service is under way", func() bool {
 		for i := range services {
 			s.observe(volumeKey(i), hostN(1), true, s.cfg.Clock())
 		}
@@ -183,7 +183,7 @@ func TestFrozenReporterIsBounded(t *testing.T) {
 			return false
 		}
 		most = max(most, conn.Pending())
-		return conn.Pending() > highWater
+		return s.engine.InFlight() >= services
 	})
 	sent := s.reports.sent.Load()
 	for range 20 {

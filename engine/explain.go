@@ -29,6 +29,15 @@ type HostState struct {
 	TotalSucc, TotalErr uint64 // calls since the host was added
 }
 
+// Served reports whether a service has hosts.
+func (e *Engine) Served(key route.Key) bool {
+	sh := e.shardOf(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s := sh.services[key]
+	return s != nil && s.balancer != nil
+}
+
 // Keys returns all services, in no order.
 func (e *Engine) Keys() []route.Key {
 	keys := make([]route.Key, 0, e.Len())

@@ -20,8 +20,8 @@ type ClientConfig struct {
 	Addrs []netip.AddrPort
 
 	// Resolve returns the servers instead of Addrs, at least one. It is called
-	// before each round over all of them, in a goroutine of its own, with
-	// ConnectTimeout as its limit; it must return when its context is done.
+	// before each round over all of them, in a goroutine of its own; it must
+	// return when its context is done.
 	// When it fails, the servers that it last returned are tried again.
 	// ResolveNames makes one for host names.
 	Resolve func(context.Context) ([]netip.AddrPort, error)
@@ -48,6 +48,9 @@ type ClientConfig struct {
 
 	// ConnectTimeout is how long one attempt may take. Default 3 s.
 	ConnectTimeout time.Duration
+
+	// ResolveTimeout is how long one call of Resolve may take. Default 10 s.
+	ResolveTimeout time.Duration
 
 	// BackoffMin and BackoffMax bound the pause before the next attempt. It
 	// doubles each time all addresses have failed, and a random part of up to
@@ -115,6 +118,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		}
 	}
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 3*time.Second)
+	cfg.ResolveTimeout = cmp.Or(cfg.ResolveTimeout, 10*time.Second)
 	cfg.BackoffMin = cmp.Or(cfg.BackoffMin, 500*time.Millisecond)
 	cfg.BackoffMax = cmp.Or(cfg.BackoffMax, 30*time.Second)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 5*time.Second)
@@ -149,6 +153,10 @@ func (c *Client) Loop() *Loop { return c.loop }
 
 // Conn returns the connection in use, nil if there is none.
 func (c *Client) Conn() *Conn { return c.conn.Load() }
+
+// Servers returns how many servers there are to choose from, as far as is known.
+// Call it on the loop only.
+func (c *Client) Servers() int { return len(c.choice.known) }
 
 // Send sends a message on the connection in use. Without one it fails with
 // ErrNotConnected; otherwise as Conn.Send does.

@@ -14,7 +14,7 @@ func (c *Client) findServers() {
 		c.connect()
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.ResolveTimeout)
 	c.lookup = cancel
 	go func() { // ended by cancel, which stop calls; Run waits for the outcome
 		defer cancel()

@@ -108,7 +108,7 @@ func TestFinding44AllAddressesOfANameAreTried(t *testing.T) {
 func TestFinding44LookupDoesNotBlockTheLoop(t *testing.T) {
 	asked := make(chan bool, 1)
 	client, stop := connect(t, ClientConfig{
-		ConnectTimeout: time.Hour,
+		ResolveTimeout: time.Hour,
 		Resolve: func(ctx context.Context) ([]netip.AddrPort, error) {
 			asked <- true
 			<-ctx.Done()

@@ -48,7 +48,7 @@ func run(ctx context.Context, env process.Env) error {
 		return err
 	}
 
-	s.agent.Log = log
+	s.agent.Log, s.agent.Build = log, version
 	service, err := agent.New(*s.agent)
 	if err != nil {
 		return err

@@ -169,7 +169,7 @@ func (w *whole) construct() (err error) {
 func (w *whole) constructAgent() (err error) {
 	w.agentCfg.DNS.Addrs = []string{w.dns.Addr().String()}
 	w.agentCfg.Reporter.Addrs = []string{w.reporter.Addr().String()}
-	w.agentCfg.Log = w.log
+	w.agentCfg.Log, w.agentCfg.Build = w.log, version
 	if w.agent, err = agent.New(*w.agentCfg); err != nil {
 		return err
 	}

@@ -1,0 +1,375 @@
+package agent
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"lars.internal/larspb"
+	"lars.internal/reactor"
+	"lars.internal/route"
+)
+
+// oursServer is a dns or report service of this project that a test makes hang:
+// its kernel goes on taking what comes, and nothing is answered.
+type oursServer struct {
+	*peer
+	hanging atomic.Bool
+	pings   atomic.Int64
+
+	mu      sync.Mutex // guards everything below
+	met     map[net.Conn]bool
+	hellos  []*larspb.Hello
+	hosts   map[route.Key][]route.Host
+	gone    []route.Key                   // unsubscribed
+	reports []*larspb.ReportStatusRequest // acknowledged
+	pulled  map[route.Key]int
+}
+
+func startOurs(t testing.TB) *oursServer {
+	t.Helper()
+	s := &oursServer{met: make(map[net.Conn]bool), hosts: make(map[route.Key][]route.Host), pulled: make(map[route.Key]int)}
+	s.peer = startPeer(t, s.received)
+	return s
+}
+
+func (s *oursServer) received(conn net.Conn, id int32, body []byte) {
+	if s.hanging.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch id {
+	case larspb.IDGetRouteRequest:
+		q := parse(s.t, body, new(larspb.GetRouteRequest))
+		s.meet(conn, q.Level)
+		key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
+		s.pulled[key]++
+		answer := responseOf(key, s.hosts[key])
+		answer.Level = q.Level
+		write(s.t, conn, larspb.IDGetRouteResponse, answer)
+	case larspb.IDReportStatusRequest:
+		m := parse(s.t, body, new(larspb.ReportStatusRequest))
+		s.meet(conn, m.Level)
+		s.reports = append(s.reports, m)
+		write(s.t, conn, larspb.IDReportAck, &larspb.ReportAck{Run: m.Run, Number: m.Number})
+	case larspb.IDUnsubscribe:
+		u := parse(s.t, body, new(larspb.Unsubscribe))
+		s.gone = append(s.gone, route.Key{Modid: u.Modid, Cmdid: u.Cmdid})
+	case larspb.IDPing:
+		s.pings.Add(1)
+		write(s.t, conn, larspb.IDPong, parse(s.t, body, new(larspb.Pong)))
+	case larspb.IDHello:
+		s.hellos = append(s.hellos, parse(s.t, body, new(larspb.Hello)))
+	default:
+		s.t.Errorf("got message %d", id)
+	}
+}
+
+// meet greets an agent once per connection.
+func (s *oursServer) meet(conn net.Conn, level uint32) {
+	if level > 0 && !s.met[conn] {
+		s.met[conn] = true
+		write(s.t, conn, larspb.IDHello, &larspb.Hello{Level: 1, Role: "test"})
+	}
+}
+
+func parse[M proto.Message](t testing.TB, body []byte, m M) M {
+	if len(body) == 0 || proto.Unmarshal(body, m) != nil {
+		t.Errorf("body %x is no %T", body, m)
+	}
+	return m
+}
+
+func write(t testing.TB, conn net.Conn, id int32, m proto.Message) {
+	frame, err := larspb.AppendFrame(nil, id, m)
+	if err != nil {
+		t.Error(err)
+	}
+	conn.Write(frame) // a connection that is gone is no failure of the test
+}
+
+// set changes the hosts without a push.
+func (s *oursServer) set(key route.Key, hosts ...route.Host) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hosts[key] = hosts
+}
+
+// total returns the newest totals of a service.
+func (s *oursServer) total(key route.Key) (succ, err uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.reports {
+		if m.Modid == key.Modid && m.Cmdid == key.Cmdid {
+			succ, err = m.Results[0].TotalSucc, m.Results[0].TotalErr
+		}
+	}
+	return succ, err
+}
+
+// countOf returns how many reports of a service were acknowledged.
+func (s *oursServer) countOf(key route.Key) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.reports {
+		if m.Modid == key.Modid && m.Cmdid == key.Cmdid {
+			n++
+		}
+	}
+	return n
+}
+
+// hasten makes an agent that does not run yet notice a server that hangs within
+// a second.
+func hasten(a *Agent) {
+	for _, l := range []*link{a.dns.link, a.reports.link} {
+		l.signInterval, l.pingAfter, l.pongWait = 50*time.Millisecond, 200*time.Millisecond, 600*time.Millisecond
+	}
+}
+
+// startHastened runs an agent whose signs of life come at short intervals.
+func startHastened(t testing.TB, dns, reporters []netip.AddrPort, change func(*Config)) *system {
+	t.Helper()
+	cfg := Config{ReportInterval: 10 * time.Millisecond, Random: func() float64 { return 0 }}
+	for _, a := range dns {
+		cfg.DNS.Addrs = append(cfg.DNS.Addrs, a.String())
+	}
+	for _, a := range reporters {
+		cfg.Reporter.Addrs = append(cfg.Reporter.Addrs, a.String())
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hasten(a)
+	s := &system{Agent: a, t: t}
+	s.stop = serve(t, a)
+	return s
+}
+
+// A report service that hung (its kernel goes on acknowledging) was never left,
+// and what was reported to it was lost when it was killed.
+func TestFinding02HungReporterIsLeftAndNothingIsLost(t *testing.T) {
+	dns, first, second := startOurs(t), startOurs(t), startOurs(t)
+	dns.set(key12, hostN(0))
+	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{first.addr, second.addr}, nil)
+	p := s.program(0)
+	p.served(key12)
+	p.report(key12, hostN(0), true)
+	eventually(t, "the first result is acknowledged", func() bool { return s.reports.acked.Load() == 1 && s.engine.InFlight() == 0 })
+	first.hanging.Store(true)
+	for range 5 {
+		p.report(key12, hostN(0), true)
+	}
+	eventually(t, "the second report service has all results", func() bool { n, _ := second.total(key12); return n == 6 })
+	if s.reports.again.Load() == 0 {
+		t.Error("no report was counted as returned")
+	}
+	eventually(t, "all is acknowledged", func() bool { return s.engine.InFlight() == 0 && s.engine.WaitingAll() == 0 })
+}
+
+// The only report service hangs, takes new connections as a kernel does, and is
+// killed. It is expected to be one that acknowledges, so nothing counts as
+// arrived.
+func TestFinding02OnlyReporterHangs(t *testing.T) {
+	dns, reporter := startOurs(t), startOurs(t)
+	dns.set(key12, hostN(0))
+	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, nil)
+	p := s.program(0)
+	p.served(key12)
+	p.report(key12, hostN(0), true)
+	eventually(t, "the first result is acknowledged", func() bool { return s.reports.acked.Load() == 1 })
+	reporter.hanging.Store(true)
+	for i := range 3 { // connections that are taken and left again
+		before := s.reports.again.Load()
+		p.report(key12, hostN(0), true)
+		eventually(t, "a connection is left", func() bool { return s.reports.again.Load() > before })
+		if n := s.reports.acked.Load(); n != 1 {
+			t.Errorf("after round %d: %d reports acknowledged, want 1", i, n)
+		}
+	}
+	reporter.stop()
+	reporter.hanging.Store(false)
+	reporter.start()
+	eventually(t, "all results are stored", func() bool { n, _ := reporter.total(key12); return n == 4 })
+}
+
+// Results that a report service has acknowledged are not sent again.
+func TestAcknowledgedReportsAreNotRepeated(t *testing.T) {
+	dns, reporter := startOurs(t), startOurs(t)
+	dns.set(key12, hostN(0))
+	other := route.Key{Modid: 3, Cmdid: 4}
+	dns.set(other, hostN(1))
+	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, nil)
+	p := s.program(0)
+	p.served(key12)
+	p.served(other)
+	p.report(key12, hostN(0), true)
+	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() == 1 && s.engine.InFlight() == 0 })
+	reporter.hangUp()
+	eventually(t, "the agent notices", func() bool { return !s.reports.link.connected.Load() })
+	p.report(other, hostN(1), true)
+	eventually(t, "the next connection reports", func() bool { return reporter.countOf(other) > 0 })
+	if n := reporter.countOf(key12); n != 1 {
+		t.Errorf("%d reports of the acknowledged service, want 1", n)
+	}
+}
+
+// A dns service that hung was noticed only when a pull stayed unanswered for 45 s,
+// so pushes were missed meanwhile.
+func TestFinding02HungDNSIsLeft(t *testing.T) {
+	first, second, reporter := startOurs(t), startOurs(t), startOurs(t)
+	first.set(key12, hostN(1))
+	second.set(key12, hostN(2))
+	s := startHastened(t, []netip.AddrPort{first.addr, second.addr}, []netip.AddrPort{reporter.addr}, nil)
+	p := s.program(0)
+	if h := p.served(key12); h != hostN(1) {
+		t.Fatalf("host %v, want that of the first dns", h)
+	}
+	eventually(t, "an idle dns is pinged", func() bool { return first.pings.Load() > 1 })
+	first.hanging.Store(true)
+	eventually(t, "the second dns is asked", func() bool { h, _ := p.getHost(key12); return h == hostN(2) })
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	if len(first.hellos) != 1 || first.hellos[0].Role != "agent" || first.hellos[0].Level != larspb.Level {
+		t.Errorf("greeted with %v, want one hello of an agent", first.hellos)
+	}
+}
+
+// The first dns hung at the start of an agent and the second was well: programs
+// were told of no such service for 46 s, and the agent said it was ready.
+func TestFinding03DNSThatHangsAtTheStartIsLeft(t *testing.T) {
+	first, second, reporter := startOurs(t), startOurs(t), startOurs(t)
+	second.set(key12, hostN(2))
+	first.hanging.Store(true)
+	second.hanging.Store(true)
+	a, stop := startAgent(t, func(c *Config) {
+		c.DNS.Addrs = []string{first.addr.String(), second.addr.String()}
+		c.Reporter.Addrs = []string{reporter.addr.String()}
+	})
+	defer stop()
+	eventually(t, "the agent is connected", func() bool { return a.dns.link.connected.Load() })
+	if err := a.Ready(); err == nil {
+		t.Error("ready with a connection and without an answer")
+	}
+	second.hanging.Store(false)
+	start := time.Now()
+	newProgram(t, a, 0).served(key12)
+	if took := time.Since(start); took > 4*time.Second { // 2 s, and as much for a busy machine
+		t.Errorf("served after %v, want 2s", took)
+	}
+	if err := a.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The same for a new service on a running agent.
+func TestFinding03NewServiceOnARunningAgent(t *testing.T) {
+	first, second, reporter := startDNS(t), startDNS(t), startReporter(t)
+	other := route.Key{Modid: 3, Cmdid: 4}
+	first.set(key12, hostN(1))
+	second.set(other, hostN(2))
+	a, _ := startAgent(t, func(c *Config) {
+		c.DNS.Addrs = []string{first.addr.String(), second.addr.String()}
+		c.Reporter.Addrs = []string{reporter.addr.String()}
+	})
+	p := newProgram(t, a, 0)
+	p.served(key12)
+	first.setMute(true)
+	start := time.Now()
+	p.served(other)
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("served after %v, want 2s", took)
+	}
+	if h, code := p.getHost(key12); code != succ || h != hostN(1) {
+		t.Errorf("the service of before: %v %v", h, code)
+	}
+}
+
+// An agent that evicted a service stayed subscribed to it as long as the
+// connection lasted.
+func TestFinding18EvictedServiceIsUnsubscribed(t *testing.T) {
+	dns, reporter := startOurs(t), startOurs(t)
+	keys := []route.Key{{Modid: 1, Cmdid: 1}, {Modid: 1, Cmdid: 2}, {Modid: 1, Cmdid: 3}}
+	for i, key := range keys {
+		dns.set(key, hostN(i))
+	}
+	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, func(c *Config) { c.MaxServices = 2 })
+	p := s.program(0)
+	for _, key := range keys {
+		p.served(key)
+	}
+	dns.send(larspb.IDGetRouteResponse, responseOf(keys[0], hostsN(2)))
+	eventually(t, "the first service is unsubscribed", func() bool {
+		dns.mu.Lock()
+		defer dns.mu.Unlock()
+		for _, key := range dns.gone {
+			if key == keys[0] {
+				return true
+			}
+		}
+		return false
+	})
+	dns.mu.Lock()
+	defer dns.mu.Unlock()
+	for _, key := range dns.gone {
+		if key == keys[1] || key == keys[2] {
+			t.Errorf("%v is unsubscribed and in use", key)
+		}
+	}
+}
+
+// C++ servers get the ids that they know, however long they are silent; the fakes
+// end the test over any other.
+func TestCppServersGetNoPing(t *testing.T) {
+	dns, reporter := startDNS(t), startReporter(t)
+	dns.set(key12, hostN(0))
+	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, nil)
+	p := s.program(0)
+	p.served(key12)
+	p.report(key12, hostN(0), true)
+	eventually(t, "the result is reported", func() bool { return len(reporter.reports()) > 0 })
+	start := s.cfg.Clock()
+	looked := func(c *reactor.Client, l *link) (at time.Duration) {
+		done := make(chan time.Duration, 1)
+		if c.Loop().Post(func() { done <- l.looked }) != nil {
+			t.Fatal("the loop has ended")
+		}
+		return <-done
+	}
+	long := 2 * (s.reports.link.pingAfter + s.reports.link.pongWait)
+	eventually(t, "both were silent for long", func() bool {
+		return looked(s.reports.client, s.reports.link)-start > long && looked(s.Agent.dns.client, s.Agent.dns.link)-start > long
+	})
+	if s.reports.again.Load() > 0 || !s.reports.link.connected.Load() || !s.Agent.dns.link.connected.Load() {
+		t.Error("a C++ server was left for its silence")
+	}
+}
+
+// At a stop the agent waits for what is under way, and says what did not arrive.
+func TestFinding13StopWaitsForAcknowledgements(t *testing.T) {
+	dns, reporter := startOurs(t), startOurs(t)
+	dns.set(key12, hostN(0))
+	log := newLines()
+	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, func(c *Config) { c.Log = log.logger() })
+	p := s.program(0)
+	p.served(key12)
+	p.report(key12, hostN(0), true)
+	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() == 1 })
+	reporter.hanging.Store(true)
+	p.report(key12, hostN(0), true)
+	eventually(t, "a report is under way", func() bool { return s.engine.InFlight() == 1 })
+	s.stop()
+	if n := log.count("agent: stopped before all call results had arrived"); n != 1 {
+		t.Errorf("%d lines about what did not arrive, want 1", n)
+	}
+}
