@@ -1,25 +1,37 @@
 // Package access decides who may use a service: peers from allowed networks
 // that know a shared secret.
 //
-//	gate := access.NewGate(access.Config{Allow: networks, Secret: secret, Log: log})
+//	gate, err := access.NewGate(access.Config{Allow: networks, Secret: secret, Role: "dns", Log: log})
 //	gate.Guard(&serverConfig) // on the side that is called
 //
-//	access.Prover{Secret: secret, Key: "[dnsserver] secret", Log: log}.Equip(&clientConfig)
+//	access.Prover{Secret: secret, Role: "dns", Section: "[dnsserver]", Log: log}.Equip(&clientConfig)
 //
 // A server that has a secret sends each new connection a challenge, a random
-// nonce, and takes nothing before the proof, the MAC of the nonce under the
-// secret. The secret itself is never sent, and a nonce is good for one
-// connection, so what was overheard cannot be used again. The traffic behind
-// it is neither encrypted nor signed.
+// nonce, and takes nothing before the proof. The agent answers with a nonce of
+// its own and the MAC of both, of the server's role and of the direction under
+// the secret; the server answers with its MAC of the same, and the agent takes
+// nothing before that. So neither side can be answered with what was overheard,
+// with what a server of the other kind was given, or with its own proof.
 //
-// A refused peer is closed and counted, and logged at most once a minute. A
-// Gate is safe for concurrent use.
+// Agents of before level 1 prove the MAC of the server's nonce alone and learn
+// nothing of the server. Their proofs are taken, with a warning, unless
+// Config.RefuseLegacy is set. A new agent gives such a proof to a server of
+// before level 1, unless Prover.Require is set.
+//
+// The secret itself is never sent. The traffic after the proof is neither
+// encrypted nor signed: what sits between the two and passes everything on can
+// still read and change it.
+//
+// An address whose proofs are wrong too often is refused for a while. A refused
+// peer is closed and counted, and logged at most once a minute, on either side.
+// Connections that are not proven yet have a small pool of their own, so they
+// take no place of the server's agents.
+//
+// A Gate is safe for concurrent use.
 package access
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
+	"cmp"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -27,29 +39,52 @@ import (
 	"time"
 )
 
-const (
-	// nonceSize is the length of a challenge in bytes.
-	nonceSize = 32
-
-	// logEvery is how often one peer's refusals are logged.
-	logEvery = time.Minute
-
-	// maxLogged bounds how many peers are remembered for that.
-	maxLogged = 1024
-)
-
 // Reasons for which a peer is refused.
 var (
 	ErrNetwork = errors.New("its address is in none of the networks of [access] allow")
 	ErrSecret  = errors.New("it did not prove that it knows [access] secret")
+	ErrGuesses = errors.New("too many wrong proofs of [access] secret came from its address")
+	ErrLegacy  = errors.New("its proof is that of an older agent, and [access] legacy_proof is off")
 )
 
 // Config says who may use a service. The zero value admits everybody.
 type Config struct {
-	Allow  []netip.Prefix // networks that may connect; empty: all
-	Secret string         // to be proven by every peer; empty: none
-	Log    *slog.Logger   // gets refusals; nil: nothing
-	Now    func() time.Time
+	// Allow are the networks that may connect. Default: all.
+	Allow []netip.Prefix
+
+	// Secret has to be proven by every peer, at least MinSecret bytes. Default:
+	// nothing is to be proven.
+	Secret string
+
+	// Role is what the server is, dns or reporter. A proof is good for it alone.
+	Role string
+
+	// RefuseLegacy refuses the proofs of agents of before level 1, which a
+	// server in the path can pass on. Default: they are taken with a warning.
+	RefuseLegacy bool
+
+	Log *slog.Logger     // gets refusals; nil: nothing
+	Now func() time.Time // nil: time.Now
+}
+
+// String names the networks; the secret is in no log.
+func (c Config) String() string {
+	secret := "none"
+	if c.Secret != "" {
+		secret = "set"
+	}
+	return "allow " + cmp.Or(joined(c.Allow), "all") + ", secret " + secret
+}
+
+func joined(networks []netip.Prefix) string {
+	text := ""
+	for i, n := range networks {
+		if i > 0 {
+			text += " "
+		}
+		text += n.String()
+	}
+	return text
 }
 
 // Gate applies a Config.
@@ -59,61 +94,56 @@ type Gate struct {
 
 	mu      sync.Mutex // guards everything below
 	refused uint64
-	logged  map[netip.Addr]time.Time // when a peer was logged last
+	lines   lines // about refused peers
+	legacy  lines // about peers whose proofs are those of older agents
+	brake   brake
 }
 
-// NewGate returns a gate.
-func NewGate(cfg Config) *Gate {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+// NewGate returns a gate. It fails for a secret that is too short.
+func NewGate(cfg Config) (*Gate, error) {
+	if err := CheckSecret("[access] secret", cfg.Secret); err != nil {
+		return nil, err
 	}
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Gate{cfg: cfg, logged: make(map[netip.Addr]time.Time)}
+	return &Gate{cfg: cfg}, nil
 }
 
-// Admit returns nil if the peer's network may connect, else ErrNetwork.
+// Admit returns nil if the peer may connect, else ErrNetwork or ErrGuesses.
 func (g *Gate) Admit(peer netip.AddrPort) error {
-	if len(g.cfg.Allow) == 0 {
-		return nil
+	if !g.allows(peer.Addr().Unmap()) {
+		return ErrNetwork
 	}
-	addr := peer.Addr().Unmap()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.brake.refuses(peer.Addr(), g.cfg.Now()) {
+		return ErrGuesses
+	}
+	return nil
+}
+
+func (g *Gate) allows(addr netip.Addr) bool {
 	for _, network := range g.cfg.Allow {
 		if network.Contains(addr) {
-			return nil
+			return true
 		}
 	}
-	return ErrNetwork
+	return len(g.cfg.Allow) == 0
 }
 
-// Asks tells whether peers have to prove a secret.
+// Asks reports whether peers have to prove a secret.
 func (g *Gate) Asks() bool { return g.cfg.Secret != "" }
-
-// Challenge returns a fresh nonce, to be sent to one peer.
-func (g *Gate) Challenge() []byte {
-	nonce := make([]byte, nonceSize)
-	rand.Read(nonce) // never fails (crypto/rand)
-	return nonce
-}
-
-// Verify tells whether mac is the answer to nonce, in constant time.
-func (g *Gate) Verify(nonce, mac []byte) bool {
-	return hmac.Equal(mac, Proof(g.cfg.Secret, nonce))
-}
-
-// Proof returns the answer to a challenge: HMAC-SHA-256 (RFC 2104) of the
-// nonce under the secret.
-func Proof(secret string, nonce []byte) []byte {
-	h := hmac.New(sha256.New, []byte(secret))
-	h.Write(nonce)
-	return h.Sum(nil)
-}
 
 // Refused counts a peer that was turned away, and logs it unless its address
 // was logged within the last minute.
 func (g *Gate) Refused(peer netip.AddrPort, reason error) {
-	if g.noteRefusal(peer.Addr()) {
+	g.mu.Lock()
+	g.refused++
+	due := g.lines.due(peer.Addr(), g.cfg.Now())
+	g.mu.Unlock()
+	if due {
 		g.cfg.Log.Warn("access: peer refused", "peer", peer, "reason", reason)
 	}
 }
@@ -125,30 +155,21 @@ func (g *Gate) Count() uint64 {
 	return g.refused
 }
 
-// noteRefusal counts and tells whether to log.
-func (g *Gate) noteRefusal(addr netip.Addr) bool {
-	now := g.cfg.Now()
+// guessed counts a wrong proof.
+func (g *Gate) guessed(peer netip.AddrPort) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.refused++
-	last, known := g.logged[addr]
-	if known && now.Sub(last) < logEvery {
-		return false
-	}
-	if !known && len(g.logged) >= maxLogged && !g.forgetLocked(now) {
-		return false
-	}
-	g.logged[addr] = now
-	return true
+	g.brake.wrong(peer.Addr(), g.cfg.Now())
 }
 
-// forgetLocked drops the peers that may be logged again anyway, and tells
-// whether that made room.
-func (g *Gate) forgetLocked(now time.Time) bool {
-	for addr, last := range g.logged {
-		if now.Sub(last) >= logEvery {
-			delete(g.logged, addr)
-		}
+// tookLegacy logs that the proof of an older agent was taken, once for each
+// peer and minute.
+func (g *Gate) tookLegacy(peer netip.AddrPort) {
+	g.mu.Lock()
+	due := g.legacy.due(peer.Addr(), g.cfg.Now())
+	g.mu.Unlock()
+	if due {
+		g.cfg.Log.Warn("access: took the proof of an older agent, which a server in the path could have passed on; "+
+			"upgrade the agent, then set [access] legacy_proof = off", "peer", peer)
 	}
-	return len(g.logged) < maxLogged
 }

@@ -1,15 +1,26 @@
 package access
 
 import (
-	"bytes"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 )
+
+// swordfish is the secret of the tests.
+const swordfish = "swordfish-swordfish"
+
+func newGate(t *testing.T, cfg Config) *Gate {
+	t.Helper()
+	g, err := NewGate(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
 
 func TestAdmit(t *testing.T) {
 	networks := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.1.7/32")}
@@ -27,7 +38,7 @@ func TestAdmit(t *testing.T) {
 		{"IPv6", networks, "[::1]:1", ErrNetwork},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := NewGate(Config{Allow: tt.allow}).Admit(netip.MustParseAddrPort(tt.peer))
+			got := newGate(t, Config{Allow: tt.allow}).Admit(netip.MustParseAddrPort(tt.peer))
 			if !errors.Is(got, tt.want) {
 				t.Errorf("Admit(%s) = %v, want %v", tt.peer, got, tt.want)
 			}
@@ -35,42 +46,10 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-func TestSecret(t *testing.T) {
-	g := NewGate(Config{Secret: "swordfish"})
-	if !g.Asks() || NewGate(Config{}).Asks() {
-		t.Fatal("a gate asks for a secret if and only if it has one")
-	}
-	nonce, other := g.Challenge(), g.Challenge()
-	if bytes.Equal(nonce, other) {
-		t.Fatal("two challenges are the same")
-	}
-	if !g.Verify(nonce, Proof("swordfish", nonce)) {
-		t.Error("the right answer was refused")
-	}
-	for name, mac := range map[string][]byte{
-		"another secret": Proof("guess", nonce),
-		"another nonce":  Proof("swordfish", other),
-		"the nonce":      nonce,
-		"nothing":        nil,
-	} {
-		if g.Verify(nonce, mac) {
-			t.Errorf("%s was taken as the answer", name)
-		}
-	}
-}
-
-// The proof is HMAC-SHA-256: RFC 4231, test case 2.
-func TestProofIsStandard(t *testing.T) {
-	const want = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-	if got := hex.EncodeToString(Proof("Jefe", []byte("what do ya want for nothing?"))); got != want {
-		t.Errorf("Proof = %s, want %s", got, want)
-	}
-}
-
 func TestRefusalsAreCountedAndLoggedOncePerPeerAndMinute(t *testing.T) {
 	var log strings.Builder
 	now := time.Unix(1000, 0)
-	g := NewGate(Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return now }})
+	g := newGate(t, Config{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return now }})
 	lines := func() int { return strings.Count(log.String(), "peer refused") }
 
 	peer, other := netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:1")
@@ -96,18 +75,29 @@ func TestRefusalsAreCountedAndLoggedOncePerPeerAndMinute(t *testing.T) {
 
 func TestRememberedPeersAreBounded(t *testing.T) {
 	now := time.Unix(1000, 0)
-	g := NewGate(Config{Now: func() time.Time { return now }})
+	g := newGate(t, Config{Now: func() time.Time { return now }})
 	addr := netip.MustParseAddr("10.0.0.0")
 	for range 2 * maxLogged {
 		addr = addr.Next()
 		g.Refused(netip.AddrPortFrom(addr, 1), ErrNetwork)
 	}
-	if len(g.logged) != maxLogged || g.Count() != 2*maxLogged {
-		t.Fatalf("%d peers remembered, %d counted", len(g.logged), g.Count())
+	if len(g.lines.last) != maxLogged || g.Count() != 2*maxLogged {
+		t.Fatalf("%d peers remembered, %d counted", len(g.lines.last), g.Count())
 	}
 	now = now.Add(logEvery)
 	g.Refused(netip.AddrPortFrom(addr.Next(), 1), ErrNetwork)
-	if len(g.logged) != 1 {
-		t.Errorf("%d peers remembered after a minute, want 1", len(g.logged))
+	if len(g.lines.last) != 1 {
+		t.Errorf("%d peers remembered after a minute, want 1", len(g.lines.last))
+	}
+}
+
+// A Config in a log line does not give the secret away.
+func TestConfigHidesTheSecret(t *testing.T) {
+	c := Config{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Secret: swordfish}
+	if got, want := fmt.Sprintf("%v", c), "allow 10.0.0.0/8 ::1/128, secret set"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := (Config{}).String(), "allow all, secret none"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

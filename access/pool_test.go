@@ -19,7 +19,7 @@ func TestFinding12UnprovenPeersKeepNobodyOut(t *testing.T) {
 		Addr: netip.MustParseAddrPort("127.0.0.1:0"), Router: router, Loops: 1,
 		MaxConns: places, MaxUnproven: pool,
 	}
-	NewGate(Config{Secret: secret}).Guard(&server)
+	newGate(t, Config{Secret: secret, Role: "dns"}).Guard(&server)
 	s, err := reactor.NewServer(server)
 	if err != nil {
 		t.Fatal(err)

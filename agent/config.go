@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"lars.internal/access"
 	"lars.internal/lb/classic"
 	"lars.internal/reactor"
 )
@@ -90,8 +91,19 @@ type Peers struct {
 	// up before each attempt to connect; all addresses of a name are tried.
 	Addrs []string
 
-	// Secret is proven to a service that asks for one. Default: none.
+	// Secret is proven to a service that asks for one, which then has to prove
+	// that it knows it, too. At least 16 bytes. Default: none.
 	Secret string
+
+	// RequireProof refuses a service that does not ask for the secret, or
+	// cannot prove that it knows it. Default: it is obeyed, with a warning.
+	RequireProof bool
+}
+
+// prover proves the secret to servers of a role, which a section of the file
+// describes.
+func (p Peers) prover(role, section string, log *slog.Logger) access.Prover {
+	return access.Prover{Secret: p.Secret, Role: role, Require: p.RequireProof, Section: section, Log: log}
 }
 
 // String names the addresses; the secret is in no log.

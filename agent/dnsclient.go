@@ -2,13 +2,13 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"lars.internal/access"
 	"lars.internal/engine"
 	"lars.internal/internal/backoff"
 	"lars.internal/larspb"
@@ -125,7 +125,9 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		Log:            cfg.Log,
 	}
 	cfg.DNS.name(&connect)
-	access.Prover{Secret: cfg.DNS.Secret, Key: "[dnsserver] secret", Log: cfg.Log}.Equip(&connect)
+	if err := cfg.DNS.prover("dns", "[dnsserver]", cfg.Log).Equip(&connect); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
 	client, err := reactor.NewClient(connect)
 	if err != nil {
 		return nil, err

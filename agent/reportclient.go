@@ -2,12 +2,12 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
-	"lars.internal/access"
 	"lars.internal/engine"
 	"lars.internal/larspb"
 	"lars.internal/ledger"
@@ -108,7 +108,9 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 		Log:            cfg.Log,
 	}
 	cfg.Reporter.name(&connect)
-	access.Prover{Secret: cfg.Reporter.Secret, Key: "[reporter] secret", Log: cfg.Log}.Equip(&connect)
+	if err := cfg.Reporter.prover("reporter", "[reporter]", cfg.Log).Equip(&connect); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
 	client, err := reactor.NewClient(connect)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func TestDefect43AForeignNetworkIsRefused(t *testing.T) {
 func TestDefect43ARouteNeedsTheSecret(t *testing.T) {
 	store := newFakeStore()
 	store.edit(services{k12: []route.Host{h1}})
-	in := startLoaded(t, store, func(c *dns.Config) { c.Access = access.Config{Secret: "swordfish"} })
+	in := startLoaded(t, store, func(c *dns.Config) { c.Access = access.Config{Secret: "swordfish-swordfish"} })
 	p := dial(t, in)
 	p.ask(k12)
 	got, err := io.ReadAll(p.conn) // the challenge, then the end

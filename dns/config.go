@@ -111,7 +111,7 @@ func (c *Config) setDefaults() {
 	c.Reactor.Loops = cmp.Or(c.Reactor.Loops, 5)
 	c.BadRows = cmp.Or(c.BadRows, NewBadRows(nil))
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	c.Access.Log = cmp.Or(c.Access.Log, c.Log)
+	c.Access.Log, c.Access.Role = cmp.Or(c.Access.Log, c.Log), "dns"
 	c.PollInterval = cmp.Or(c.PollInterval, 100*time.Millisecond)
 	c.QueryTimeout = cmp.Or(c.QueryTimeout, 5*time.Second)
 	c.ReloadInterval = cmp.Or(c.ReloadInterval, 10*time.Second)

@@ -55,7 +55,9 @@ func New(cfg Config) (*Server, error) {
 	if s.greeting, err = greeting(cfg.Build); err != nil {
 		return nil, fmt.Errorf("dns: Build %q: %w", cfg.Build, err)
 	}
-	s.gate = access.NewGate(cfg.Access)
+	if s.gate, err = access.NewGate(cfg.Access); err != nil {
+		return nil, fmt.Errorf("dns: %w", err)
+	}
 	connect := s.serverConfig()
 	s.gate.Guard(&connect)
 	if s.tcp, err = reactor.NewServer(connect); err != nil {

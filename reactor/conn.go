@@ -274,17 +274,22 @@ func (c *Conn) ResumeReading() {
 
 // Proven moves the connection out of the server's pool of unproven connections
 // into a place of ServerConfig.MaxConns; without such a place it is closed, and
-// OnRefuse is told. It does nothing if the connection was proven before or the
-// server has no pool. Call it on the loop only.
-func (c *Conn) Proven() {
-	if !c.unproven || c.state != stateOpen {
-		return
+// OnRefuse is told. It reports whether the connection is open and has its place,
+// which is so too if it was proven before or the server has no pool. Call it on
+// the loop only.
+func (c *Conn) Proven() bool {
+	if c.state != stateOpen {
+		return false
+	}
+	if !c.unproven {
+		return true
 	}
 	if err := c.end.prove(c); err != nil {
 		c.drain(err)
-		return
+		return false
 	}
 	c.unproven = false
+	return true
 }
 
 // Close ends the connection in order: no further frame is dispatched, Send

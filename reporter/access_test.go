@@ -1,6 +1,8 @@
 package reporter
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"io"
 	"net/netip"
 	"testing"
@@ -15,7 +17,7 @@ const refusals = `lars_reporter_connections_refused_total{reason="access"}`
 
 // The original takes reports from anyone (defect 43).
 func TestDefect43AReportNeedsTheSecret(t *testing.T) {
-	r := start(t, Config{Access: access.Config{Secret: "swordfish"}})
+	r := start(t, Config{Access: access.Config{Secret: "swordfish-swordfish"}})
 
 	stranger := r.dial()
 	send(t, stranger, status(noon, 1, hostA))
@@ -37,7 +39,9 @@ func TestDefect43AReportNeedsTheSecret(t *testing.T) {
 	if err := proto.Unmarshal(body, &challenge); err != nil || head[0] != byte(larspb.IDChallenge) {
 		t.Fatalf("got message %d: %v", head[0], err)
 	}
-	proof, err := larspb.AppendFrame(nil, larspb.IDProof, &larspb.Proof{Mac: access.Proof("swordfish", challenge.Nonce)})
+	mac := hmac.New(sha256.New, []byte("swordfish-swordfish")) // the proof of an older agent
+	mac.Write(challenge.Nonce)
+	proof, err := larspb.AppendFrame(nil, larspb.IDProof, &larspb.Proof{Mac: mac.Sum(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,7 @@ func (c *Config) setDefaults() {
 		c.Now = time.Now
 	}
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
-	c.Access.Log = cmp.Or(c.Access.Log, c.Log)
+	c.Access.Log, c.Access.Role = cmp.Or(c.Access.Log, c.Log), "reporter"
 }
 
 func (c *Config) validate() error {

@@ -98,12 +98,14 @@ func New(cfg Config) (*Server, error) {
 	s.metrics, s.count = set, newCounts(set)
 	s.outage = outage.Told(s.cfg.Log, "reporter: call statistics cannot be stored; the newest are kept and tried again",
 		"reporter: call statistics are stored again")
-	s.gate = access.NewGate(s.cfg.Access)
 	for range s.cfg.Threads {
 		s.threads = append(s.threads, newThread(&s.cfg, s.count, s.outage, &s.heard))
 	}
 	s.threads[0].pings = true
 	var err error
+	if s.gate, err = access.NewGate(s.cfg.Access); err != nil {
+		return nil, fmt.Errorf("reporter: %w", err)
+	}
 	if s.greeting, err = greeting(s.cfg.Build); err != nil {
 		return nil, fmt.Errorf("reporter: %w", err)
 	}

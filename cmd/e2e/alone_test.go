@@ -149,14 +149,12 @@ func testHelp(t *testing.T, bin string) {
 	}
 }
 
-// testAccess: dns turns away an agent that has no secret, and one with the wrong
-// one, and serves the one that has it. Nobody prints it.
 // testAccess: with a secret on the servers, an agent is refused until it has it too.
 func testAccess(t *testing.T, bin string) {
 	w := newWorld(t, bin, sqlite(t))
-	w.dns = launch(t, bin, "lars-dns", append(w.environ(), "LARS_ACCESS_SECRET=xyzzy"),
+	w.dns = launch(t, bin, "lars-dns", append(w.environ(), "LARS_ACCESS_SECRET=xyzzy-xyzzy-xyzzy"),
 		"-reactor.port", fmt.Sprint(w.dnsPort), "-debug.addr", "off")
-	w.reporter = launch(t, bin, "lars-reporter", append(w.environ(), "LARS_ACCESS_SECRET=xyzzy", "LARS_ACCESS_ALLOW=127.0.0.0/8"),
+	w.reporter = launch(t, bin, "lars-reporter", append(w.environ(), "LARS_ACCESS_SECRET=xyzzy-xyzzy-xyzzy", "LARS_ACCESS_ALLOW=127.0.0.0/8"),
 		"-reactor.port", fmt.Sprint(w.repPort), "-debug.addr", "off")
 	w.startAgent()
 	for _, p := range []*program{w.dns, w.reporter} {
@@ -167,12 +165,12 @@ func testAccess(t *testing.T, bin string) {
 	}
 	w.agent.stop(syscall.SIGTERM)
 
-	w.startAgent("-dnsserver.secret", "xyzzy", "-reporter.secret", "xyzzy")
+	w.startAgent("-dnsserver.secret", "xyzzy-xyzzy-xyzzy", "-reporter.secret", "xyzzy-xyzzy-xyzzy")
 	w.served(1, 1)
 	w.report(hostA, nil, "idle")
 	w.reported(hostA, "called", func(r row) bool { return r.Succ > 0 })
 	for _, p := range []*program{w.dns, w.reporter, w.agent} {
-		if strings.Contains(p.output(), "xyzzy") {
+		if strings.Contains(p.output(), "xyzzy-xyzzy-xyzzy") {
 			t.Errorf("%s prints the secret:\n%s", p.name, p.output())
 		}
 	}

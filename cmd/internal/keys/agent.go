@@ -31,7 +31,8 @@ func bindPeers(s *config.Set, p *agent.Peers, d agent.Peers, section, what strin
 	s.Addr(&p.IP, section, "ip", d.IP, "address of the "+what)
 	s.Int(&p.Port, section, "port", d.Port, config.Between(1, 65535), "TCP port of the "+what)
 	s.HostPorts(&p.Addrs, section, "addrs", nil, "several of them, HOST:PORT, instead of ip and port")
-	s.Secret((*config.Secret)(&p.Secret), section, "secret", "secret to prove to the "+what+" if it asks")
+	s.Secret((*config.Secret)(&p.Secret), section, "secret", "secret to prove to the "+what+" if it asks, at least 16 bytes")
+	s.Bool(&p.RequireProof, section, "require_proof", d.RequireProof, "refuse a "+what+" that does not prove that it knows the secret")
 }
 
 func bindBalance(s *config.Set, b *classic.Config, d classic.Config) {

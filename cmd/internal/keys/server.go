@@ -72,5 +72,8 @@ func bindAddr(s *config.Set, addr *netip.AddrPort, d netip.AddrPort) {
 // bindAccess declares the section [access].
 func bindAccess(s *config.Set, c *access.Config) {
 	s.Prefixes(&c.Allow, "access", "allow", nil, "networks that may connect; empty: all")
-	s.Secret((*config.Secret)(&c.Secret), "access", "secret", "what a peer has to know; empty: nothing")
+	s.Secret((*config.Secret)(&c.Secret), "access", "secret", "what a peer has to know, at least 16 bytes; empty: nothing")
+	legacy := true
+	s.Bool(&legacy, "access", "legacy_proof", legacy, "take the proofs of older agents, with a warning")
+	s.AfterLoad(func() { c.RefuseLegacy = !legacy })
 }
