@@ -40,6 +40,9 @@ const (
 	// that is lost once.
 	connectTimeout = 1200 * time.Millisecond
 
+	// tickInterval is how often the engine is asked what is due.
+	tickInterval = time.Second
+
 	// watchInterval is how often silence is looked at.
 	watchInterval = 250 * time.Millisecond
 
@@ -139,7 +142,28 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 }
 
 // run keeps the connection until ctx is done.
-func (d *dnsClient) run(ctx context.Context) error { return d.client.Run(ctx) }
+func (d *dnsClient) run(ctx context.Context) error {
+	err := d.client.Loop().Post(func() { d.client.Loop().Every(tickInterval, d.tick) })
+	if err != nil {
+		return err
+	}
+	return d.client.Run(ctx)
+}
+
+// tick does what has become due by time alone.
+func (d *dnsClient) tick() {
+	due := d.engine.Tick(d.clock())
+	if len(due.Changes) > 0 {
+		d.changed()
+	}
+	gone := d.engine.TakeGone(nil)
+	if conn := d.client.Conn(); conn != nil && d.link.connected.Load() {
+		for _, key := range gone {
+			d.unsubscribe(conn, key)
+		}
+	}
+	d.sendPulls(due.Pulls) // after it: they subscribe again
+}
 
 // pull asks for the route of a service. It may be called from any goroutine.
 func (d *dnsClient) pull(key route.Key) {

@@ -277,6 +277,7 @@ func TestFinding03NewServiceOnARunningAgent(t *testing.T) {
 	first, second, reporter := startDNS(t), startDNS(t), startReporter(t)
 	other := route.Key{Modid: 3, Cmdid: 4}
 	first.set(key12, hostN(1))
+	second.set(key12, hostN(1))
 	second.set(other, hostN(2))
 	a, _ := startAgent(t, func(c *Config) {
 		c.DNS.Addrs = []string{first.addr.String(), second.addr.String()}
@@ -308,7 +309,6 @@ func TestFinding18EvictedServiceIsUnsubscribed(t *testing.T) {
 	for _, key := range keys {
 		p.served(key)
 	}
-	dns.send(larspb.IDGetRouteResponse, responseOf(keys[0], hostsN(2)))
 	eventually(t, "the first service is unsubscribed", func() bool {
 		dns.mu.Lock()
 		defer dns.mu.Unlock()
