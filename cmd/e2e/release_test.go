@@ -1,0 +1,121 @@
+package e2e_test
+
+import (
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// releaseBefore is the commit of the release before: its wire has no levels, its
+// proofs are one-sided, its tables are the first.
+const releaseBefore = "ea3023783067a8a60c01badf8c2022bdd88dc915"
+
+// buildRelease makes the programs of the release before from the history, and
+// returns their folder. Without a history the test is skipped.
+func buildRelease(t *testing.T) string {
+	t.Helper()
+	if err := exec.Command("git", "cat-file", "-e", releaseBefore+"^{commit}").Run(); err != nil {
+		t.Skipf("the release before, commit %.7s, is not in the history: %v", releaseBefore, err)
+	}
+	top, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, bin := t.TempDir(), t.TempDir()
+	tar := filepath.Join(source, "source.tar")
+	in := func(dir, name string, args ...string) {
+		cmd := exec.Command(name, args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+		}
+	}
+	in(strings.TrimSpace(string(top)), "git", "archive", "-o", tar, releaseBefore)
+	in(source, "tar", "-xf", tar)
+	in(source, "go", "build", "-buildvcs=false", "-o", bin+"/", "./cmd/lars-dns", "./cmd/lars-reporter", "./cmd/lars-agent", "./cmd/lars")
+	return bin
+}
+
+// TestReleaseBefore puts the programs of the release before on either side of
+// the wire, and beside the tables of today.
+func TestReleaseBefore(t *testing.T) {
+	before := buildRelease(t)
+	now := build(t)
+	const secret = "xyzzy-xyzzy-xyzzy"
+	for _, c := range []struct {
+		name          string
+		dns, reporter string // folders of the programs
+		agent, editor string
+		secret        string
+	}{
+		{"agent", now, now, before, now, ""},
+		{"agent with a secret", now, now, before, now, secret},
+		{"servers", before, before, now, now, ""},
+		{"servers with a secret", before, before, now, now, secret},
+		{"dns alone", before, now, now, now, secret},
+		{"reporter alone", now, before, now, now, secret},
+		{"the command", now, now, now, before, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, now, sqlite(t))
+			if c.secret != "" {
+				w.extra = []string{"LARS_ACCESS_SECRET=" + c.secret,
+					"LARS_DNSSERVER_SECRET=" + c.secret, "LARS_REPORTER_SECRET=" + c.secret}
+			}
+			w.bin = c.dns
+			w.startDNS()
+			w.bin = c.reporter
+			w.startReporter()
+			w.bin = c.agent
+			w.startAgent()
+			w.bin = c.editor
+			w.servesAndReports()
+			if c.secret != "" && c.agent == before {
+				w.warnsOfLegacyProofs()
+			}
+		})
+	}
+}
+
+// servesAndReports: picks, the push after an edit, and results in the table.
+func (w *world) servesAndReports() {
+	w.t.Helper()
+	w.served(1, 1)
+	seen := map[netip.AddrPort]bool{}
+	for range 4 {
+		host, err := w.client.GetHost(w.t.Context(), 1, 1)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		seen[host] = true
+	}
+	if !seen[hostA] || !seen[hostB] || len(seen) != 2 {
+		w.t.Errorf("four picks gave %v, want both of %v and %v", seen, hostA, hostB)
+	}
+	w.lars("route", "add", "1/1", hostC.String())
+	w.hasRoute(hostA, hostB, hostC)
+	w.lars("route", "remove", "1/1", hostB.String())
+	w.hasRoute(hostA, hostC)
+	for i := range 30 {
+		var failure error
+		if i%2 == 1 {
+			failure = errFailed
+		}
+		if err := w.client.Report(1, 1, hostA, failure); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.reported(hostA, "successes and failures", func(r row) bool { return r.Succ > 0 && r.Err > 0 })
+}
+
+// warnsOfLegacyProofs: the servers took the proofs, and each said so once.
+func (w *world) warnsOfLegacyProofs() {
+	w.t.Helper()
+	for _, p := range []*program{w.dns, w.reporter} {
+		if n := strings.Count(p.output(), "legacy_proof = off"); n != 1 {
+			w.t.Errorf("%s warned %d times of the proof of an older agent, want once", p.name, n)
+		}
+	}
+}
