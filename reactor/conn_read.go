@@ -72,12 +72,14 @@ func (c *Conn) mayRead() bool {
 
 // readOnce reads once and dispatches what came. Input goes straight from the
 // loop's buffer to the handlers; only the beginning of a frame whose rest has
-// not come is kept, in a buffer that holds the whole frame.
+// not come is kept, in a buffer that holds the whole frame. The next read goes
+// to the loop's buffer all the same and completes it, so that frames that are
+// split do not make reads small; the rest of a very long frame is read in place.
 func (c *Conn) readOnce(t *turn) (int, error) {
 	b := c.loop.readBuf
-	held := c.in != nil
-	if held {
-		if err := c.makeRoom(); err != nil {
+	inPlace := c.in != nil && c.missing() > len(b)/2
+	if inPlace {
+		if err := c.makeRoom(c.missing()); err != nil {
 			return 0, err
 		}
 		b = c.in[len(c.in):cap(c.in)]
@@ -91,33 +93,62 @@ func (c *Conn) readOnce(t *turn) (int, error) {
 	if n < len(b) && !c.hup {
 		c.readable = false // the next byte is a new edge
 	}
-	if held {
+	if inPlace {
 		c.in = c.in[:len(c.in)+n]
 		return n, c.parseHeld(t)
 	}
-	rest, err := c.dispatch(b[:n], t)
+	rest, err := c.complete(b[:n], t)
 	if err != nil {
+		return n, err
+	}
+	if rest, err = c.dispatch(rest, t); err != nil {
 		return n, err
 	}
 	return n, c.hold(rest)
 }
 
-// makeRoom gives c.in room for the rest of its first frame, at least one byte.
-func (c *Conn) makeRoom() error {
+// complete gives the frame that is held its rest, the beginning of b, dispatches
+// it, and returns what comes after it. If the frame has to wait for its turn, so
+// has all of b.
+func (c *Conn) complete(b []byte, t *turn) ([]byte, error) {
+	for c.in != nil && len(b) > 0 {
+		need := len(b)
+		if c.holdsHalfFrame() {
+			need = c.missing()
+		}
+		if err := c.makeRoom(need); err != nil {
+			return nil, err
+		}
+		n := min(need, len(b))
+		c.in = append(c.in, b[:n]...)
+		b = b[n:]
+		if err := c.parseHeld(t); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// missing returns how many bytes the frame that is held needs, as far as its
+// header tells; at least one.
+func (c *Conn) missing() int {
 	have := c.in[c.inStart:]
 	need := HeaderSize
 	if len(have) >= HeaderSize {
 		_, size := header(have)
 		need += size
 	}
-	need = max(need-len(have), 1)
-	if cap(c.in)-len(c.in) >= need {
+	return max(need-len(have), 1)
+}
+
+// makeRoom gives c.in room for n more bytes.
+func (c *Conn) makeRoom(n int) error {
+	if cap(c.in)-len(c.in) >= n {
 		return nil
 	}
-	n := copy(c.in, have)
-	c.in, c.inStart = c.in[:n], 0
+	c.in, c.inStart = c.in[:copy(c.in, c.in[c.inStart:])], 0
 	var err error
-	c.in, err = c.end.cfg.Buffers.grow(c.in, need)
+	c.in, err = c.end.cfg.Buffers.grow(c.in, n)
 	return err
 }
 

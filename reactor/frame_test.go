@@ -233,3 +233,58 @@ func FuzzFrames(f *testing.F) {
 		}
 	})
 }
+
+// After a frame that was split, reads went to the small buffer that held its
+// beginning, until a frame happened to end with a read: 16,500 system calls
+// instead of 520 for 64 MiB.
+func TestFinding11SplitFrameDoesNotMakeReadsSmall(t *testing.T) {
+	var frames []got
+	k := newCrank(t, unix.SOCK_STREAM, &endpoint{router: collect(&frames)})
+	defer k.close()
+	const n = 60
+	stream := bytes.Repeat(frame(1, big[:1000]), n)
+	k.write(stream[:500])
+	if _, err := unix.Write(k.peer, stream[500:len(stream)-500]); err != nil {
+		t.Fatal(err)
+	}
+	k.conn.readable = true
+	want := len(stream) - 1000
+	if got, err := k.conn.readOnce(&turn{bytes: readBudget, messages: messageBudget}); got != want || err != nil {
+		t.Errorf("one read took %d bytes, %v; want all %d", got, err, want)
+	}
+	k.write(stream[len(stream)-500:])
+	if len(frames) != n {
+		t.Errorf("%d frames, want %d", len(frames), n)
+	}
+}
+
+// A frame that was split and whose handler pauses, or ends, the connection: what
+// came after it waits, or is dropped.
+func TestSplitFrameThatStopsTheReader(t *testing.T) {
+	for name, want := range map[string]int{"pause": 5, "close": 1} {
+		t.Run(name, func(t *testing.T) {
+			handled := 0
+			r := NewRouter[*Conn]()
+			r.Handle(1, func(c *Conn, _ []byte) {
+				if handled++; handled == 1 && name == "pause" {
+					c.PauseReading()
+				} else if handled == 1 {
+					c.Close()
+				}
+			})
+			k := newCrank(t, unix.SOCK_STREAM, &endpoint{router: r})
+			defer k.close()
+			stream := bytes.Repeat(frame(1, big[:3000]), 5)
+			k.write(stream[:10])
+			k.write(stream[10 : len(stream)-7])
+			if handled != 1 {
+				t.Fatalf("%d frames handled, want 1", handled)
+			}
+			k.conn.ResumeReading()
+			k.write(stream[len(stream)-7:])
+			if handled != want {
+				t.Errorf("%d frames handled in the end, want %d", handled, want)
+			}
+		})
+	}
+}
