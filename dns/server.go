@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -123,6 +124,10 @@ func (s *Server) Listen() error {
 
 // Addr returns the address that Listen bound.
 func (s *Server) Addr() netip.AddrPort { return s.tcp.Addr() }
+
+// ListenerFile returns a duplicate of the listening socket, for a process that
+// takes over. The caller closes it. It fails before Listen and after the end.
+func (s *Server) ListenerFile() (*os.File, error) { return s.tcp.ListenerFile() }
 
 // Loops returns how many event loops Serve runs.
 func (s *Server) Loops() int { return len(s.tcp.Loops()) }

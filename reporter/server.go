@@ -34,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -142,6 +143,10 @@ func (s *Server) Listen() error {
 
 // Addr returns the address that Listen bound.
 func (s *Server) Addr() netip.AddrPort { return s.server.Addr() }
+
+// ListenerFile returns a duplicate of the listening socket, for a process that
+// takes over. The caller closes it. It fails before Listen and after the end.
+func (s *Server) ListenerFile() (*os.File, error) { return s.server.ListenerFile() }
 
 // Loops returns how many event loops Serve runs: those of the connections and
 // those that store.

@@ -46,6 +46,12 @@ type program struct {
 // it is stopped and has to exit with 0.
 func launch(t *testing.T, bin, name string, environ []string, args ...string) *program {
 	t.Helper()
+	return launchWith(t, bin, name, environ, nil, args...)
+}
+
+// launchWith is launch with files that the program inherits, from descriptor 3 on.
+func launchWith(t *testing.T, bin, name string, environ []string, files []*os.File, args ...string) *program {
+	t.Helper()
 	p := &program{t: t, name: name, log: filepath.Join(t.TempDir(), name+".log"), done: make(chan error, 1)}
 	log, err := os.Create(p.log)
 	if err != nil {
@@ -53,7 +59,7 @@ func launch(t *testing.T, bin, name string, environ []string, args ...string) *p
 	}
 	defer log.Close()
 	p.cmd = exec.Command(filepath.Join(bin, name), args...)
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = environ, log, log
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr, p.cmd.ExtraFiles = environ, log, log, files
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

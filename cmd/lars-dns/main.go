@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lars.internal/cmd/internal/handover"
 	"lars.internal/cmd/internal/keys"
 	"lars.internal/cmd/internal/process"
 	"lars.internal/cmd/internal/tables"
@@ -34,6 +35,7 @@ type settings struct {
 	store *config.StoreConfig
 	pages *debug.Config
 	log   *config.LogConfig
+	path  *string // of the handover
 }
 
 func newSettings() *settings {
@@ -43,6 +45,7 @@ func newSettings() *settings {
 	s.store = config.BindStore(s.set)
 	s.pages = debug.Bind(s.set, "127.0.0.1:7780")
 	s.log = config.BindLog(s.set)
+	s.path = keys.Handover(s.set)
 	return s
 }
 
@@ -66,6 +69,11 @@ func run(ctx context.Context, env process.Env) error {
 		}
 	}
 	s.dns.Store, s.dns.Log, s.dns.Build = db, log, version
+	taken, err := handover.Take(*s.path)
+	if err != nil {
+		return err
+	}
+	s.dns.Reactor.Listener = taken.File()
 	service, err := dns.New(*s.dns)
 	if err != nil {
 		return err
@@ -73,11 +81,15 @@ func run(ctx context.Context, env process.Env) error {
 	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics(), env.Metrics()}, service.Ready, log
 	s.pages.Remark = service.Stale
 
-	// A signal stops, in this order:
+	s.pages.AwaitPort = taken.Running()
+	successor := handover.New(handover.Config{Path: *s.path, Taken: taken, Service: service, Ready: service.Ready, Log: log})
+
+	// A signal, or a process that takes over, stops, in this order:
 	//  1. the service: what was sent reaches the agents, the snapshot is written;
-	//  2. the pages, so that they show the drain too;
-	//  3. the database.
-	return env.Serve(ctx, log, debug.New(s.pages), service)
+	//  2. the handover;
+	//  3. the pages, so that they show the drain too;
+	//  4. the database.
+	return env.Serve(ctx, log, debug.New(s.pages), successor, service)
 }
 
 func exists(file string) bool {

@@ -25,6 +25,10 @@ type Config struct {
 	// itself.
 	Explicit bool
 
+	// AwaitPort makes the server wait for a port in use to be free, as that of a
+	// process that this one replaces soon is.
+	AwaitPort bool
+
 	// Metrics are shown at /metrics, with those of the process. All have names of
 	// their own.
 	Metrics []prometheus.Collector

@@ -20,6 +20,7 @@ const (
 	writeTimeout   = 150 * time.Second // a profile of two minutes fits
 	idleTimeout    = time.Minute
 	drainTimeout   = 5 * time.Second
+	portEvery      = 100 * time.Millisecond
 	maxHeaderBytes = 8 << 10
 	maxConns       = 64
 )
@@ -55,6 +56,9 @@ func (s *Server) Listen() error {
 		return nil
 	}
 	ln, err := net.Listen(network(s.cfg.Addr), s.cfg.Addr)
+	if errors.Is(err, syscall.EADDRINUSE) && s.cfg.AwaitPort {
+		return nil // Serve tries again
+	}
 	if errors.Is(err, syscall.EADDRINUSE) && !s.cfg.explicit() {
 		s.bound = true
 		s.log.Warn("debug: port in use, going on without; set [debug] addr to have it", "addr", s.cfg.Addr)
@@ -115,6 +119,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
+	if err := s.awaitPort(ctx); err != nil {
+		return err
+	}
 	if s.ln == nil {
 		<-ctx.Done()
 		return nil
@@ -131,6 +138,23 @@ func (s *Server) Serve(ctx context.Context) error {
 		<-failed
 		return nil
 	}
+}
+
+// awaitPort binds the address as soon as it is free, or gives up with ctx.
+func (s *Server) awaitPort(ctx context.Context) error {
+	tick := time.NewTicker(portEvery)
+	defer tick.Stop()
+	for !s.bound && !s.cfg.off() {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := s.Listen(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // httpServer returns the server whose requests end with ctx, so that a profile

@@ -160,6 +160,39 @@ func TestFinding20RemarkBesideReady(t *testing.T) {
 	}
 }
 
+// A process that replaces another gets the port when that one has ended.
+func TestFinding58PortIsAwaited(t *testing.T) {
+	before, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	addr := before.Addr().String()
+	s := debug.New(&debug.Config{Addr: addr, Explicit: true, AwaitPort: true})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- s.Serve(ctx) }()
+	before.Close()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		resp, err := http.Get("http://" + addr + "/healthz")
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOffOnlyWaits(t *testing.T) {
 	for _, addr := range []string{"", "off"} {
 		s := debug.New(&debug.Config{Addr: addr})

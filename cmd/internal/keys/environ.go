@@ -12,6 +12,7 @@ func Share(set *config.Set) {
 		func(s *config.Set) { DNS(s) },
 		func(s *config.Set) { Reporter(s) },
 		func(s *config.Set) { Agent(s) },
+		func(s *config.Set) { Handover(s) },
 		func(s *config.Set) { config.BindStore(s); config.BindLog(s); debug.Bind(s, "") },
 	} {
 		other := config.NewSet(set.Name())

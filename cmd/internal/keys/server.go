@@ -58,6 +58,14 @@ func bindDeadlines(s *config.Set, c *reactor.ServerConfig) {
 		"time for which a peer's machine may leave output unacknowledged")
 }
 
+// Handover declares where a server offers its listening socket to the process that
+// replaces it.
+func Handover(s *config.Set) *string {
+	path := new(string)
+	s.String(path, "reactor", "handover", "", "Unix socket at which a new process takes over the listening socket; empty: none")
+	return path
+}
+
 // bindAddr declares the two keys of the address to listen on.
 func bindAddr(s *config.Set, addr *netip.AddrPort, d netip.AddrPort) {
 	var ip netip.Addr
