@@ -3,6 +3,7 @@ package route
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net/netip"
 )
 
@@ -50,6 +51,9 @@ func (h Host) AddrPort() netip.AddrPort { return netip.AddrPortFrom(addr(h.IP), 
 
 // String returns the host as people write it.
 func (h Host) String() string { return h.AddrPort().String() }
+
+// LogValue returns the host for a log, as people write it.
+func (h Host) LogValue() slog.Value { return slog.StringValue(h.String()) }
 
 // Compare orders hosts by address, then port: -1, 0 or +1.
 func (h Host) Compare(o Host) int {

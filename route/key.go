@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,9 @@ type Key struct {
 
 // String returns the key as people write it: "1/2".
 func (k Key) String() string { return fmt.Sprintf("%d/%d", k.Modid, k.Cmdid) }
+
+// LogValue returns the key for a log, as people write it.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // Compare orders keys by Modid, then Cmdid: -1, 0 or +1.
 func (k Key) Compare(o Key) int {

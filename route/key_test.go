@@ -1,6 +1,8 @@
 package route
 
 import (
+	"bytes"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -79,6 +81,17 @@ func TestKeyHashIsFixed(t *testing.T) {
 	for k, want := range tests {
 		if got := k.Hash(); got != want {
 			t.Errorf("%v.Hash() = %#x, want %#x", k, got, want)
+		}
+	}
+}
+
+// In a log of JSON a service was {"Modid":1,"Cmdid":2}, and a host an object too.
+func TestFinding37LogValues(t *testing.T) {
+	var b bytes.Buffer
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "service", Key{1, 2}, "host", Host{0x0a000001, 80})
+	for _, want := range []string{`"service":"1/2"`, `"host":"10.0.0.1:80"`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s has no %s", b.String(), want)
 		}
 	}
 }
