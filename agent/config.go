@@ -51,6 +51,17 @@ type Config struct {
 	// time: constant pulls.
 	MaxServices int
 
+	// KeepEmptied [agent keep_emptied] is how long the hosts of a service are
+	// kept when its route turns empty although no edit removed them. Default
+	// 1 min. Longer: more time to mend a table that was lost. Shorter: hosts
+	// that a C++ dns or a script removed are called for less time.
+	KeepEmptied time.Duration
+
+	// MetricsServices [agent metrics_services] is how many services have gauges
+	// of their own, the ones with the most picks. Default 200. Higher: more time
+	// series for Prometheus.
+	MetricsServices int
+
 	// UpdateTimeout [loadbalance update_timeout] is the age at which a route
 	// is pulled again. Default 15 s. Shorter: more requests.
 	UpdateTimeout time.Duration
@@ -129,6 +140,8 @@ func (c *Config) setDefaults() {
 	c.Policy = cmp.Or(c.Policy, "classic")
 	c.ReportInterval = cmp.Or(c.ReportInterval, time.Second)
 	c.MaxServices = cmp.Or(c.MaxServices, 100_000)
+	c.KeepEmptied = cmp.Or(c.KeepEmptied, time.Minute)
+	c.MetricsServices = cmp.Or(c.MetricsServices, 200)
 	c.UpdateTimeout = cmp.Or(c.UpdateTimeout, 15*time.Second)
 	c.Balance = cmp.Or(c.Balance, classic.DefaultConfig())
 	c.DNS.setDefaults(dnsPort)
@@ -170,6 +183,10 @@ func (c *Config) validate() error {
 		return fmt.Errorf("agent: report_interval %v: want at least 1ms", c.ReportInterval)
 	case c.MaxServices < 1:
 		return fmt.Errorf("agent: max_services %d: want at least 1", c.MaxServices)
+	case c.KeepEmptied < 0:
+		return fmt.Errorf("agent: keep_emptied %v: want a time above 0s", c.KeepEmptied)
+	case c.MetricsServices < 0:
+		return fmt.Errorf("agent: metrics_services %d: want at least 1", c.MetricsServices)
 	case c.UpdateTimeout < 0:
 		return fmt.Errorf("agent: update_timeout %v: want a time above 0s", c.UpdateTimeout)
 	case c.Caller.IsValid() && !c.Caller.Unmap().Is4():

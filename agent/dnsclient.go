@@ -74,6 +74,7 @@ type dnsClient struct {
 	clock   func() time.Duration
 	changed func() // a route changed; must not block
 	log     *slog.Logger
+	routes  *routeLog
 	silence time.Duration // unanswered for so long means that nobody is there
 	client  *reactor.Client
 	pulls   *reactor.Queue[route.Key]
@@ -109,6 +110,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		clock:   cfg.Clock,
 		changed: changed,
 		log:     cfg.Log,
+		routes:  newRouteLog(cfg),
 		silence: silenceFactor * cfg.UpdateTimeout,
 		link:    newLink("dns service", cfg),
 	}
@@ -306,6 +308,7 @@ func (d *dnsClient) received(conn *reactor.Conn, body []byte) {
 	default:
 		d.answers.Add(1)
 	}
+	d.routes.note(&o)
 	if o.Changed {
 		d.changed()
 	}

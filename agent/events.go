@@ -6,12 +6,19 @@ import (
 	"time"
 
 	"lars.internal/engine"
+	"lars.internal/lb"
 	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
-// eventsPerSecond bounds the lines about hosts, so that flapping hosts do not
-// fill a disk.
-const eventsPerSecond = 20
+const (
+	// trialPause is how long no further line is written of a host that is only
+	// ejected and back on trial in turn: a dead host is that every 15 s.
+	trialPause = 10 * time.Minute
+
+	// maxTrials is of how many hosts that is remembered.
+	maxTrials = 1024
+)
 
 // events log what happens to hosts, away from the loops that serve programs: a
 // log may be slow. What there is no line for is counted, and the next line says
@@ -24,17 +31,23 @@ type events struct {
 	queue  *reactor.Queue[struct{}] // of length 1: full means that take is due already
 
 	// Owned by the loop goroutine.
-	second time.Duration  // start of the second that is counted
-	lines  int            // in this second
-	told   uint64         // of dropped
-	batch  []engine.Event // of the present turn
+	quota  quota
+	told   uint64                    // of dropped
+	batch  []engine.Event            // of the present turn
+	trials map[hostKey]time.Duration // when the last line of a host on trial was written
 
 	dropped atomic.Uint64
 }
 
+// hostKey identifies a host of a service.
+type hostKey struct {
+	key  route.Key
+	host route.Host
+}
+
 // newEvents returns events that are logged on this loop.
 func newEvents(cfg *Config, e *engine.Engine, loop *reactor.Loop) *events {
-	ev := &events{engine: e, clock: cfg.Clock, log: cfg.Log, second: engine.LongAgo}
+	ev := &events{engine: e, clock: cfg.Clock, log: cfg.Log, quota: newQuota(), trials: make(map[hostKey]time.Duration)}
 	ev.queue = reactor.NewQueue(loop, 1, func([]struct{}) { ev.take() })
 	return ev
 }
@@ -50,21 +63,33 @@ func (e *events) unlogged() uint64 { return e.dropped.Load() + e.engine.Counters
 func (e *events) take() {
 	e.batch = e.engine.TakeEvents(e.batch[:0])
 	for i := range e.batch {
-		if e.allowed(e.clock()) {
-			e.write(&e.batch[i])
-		} else {
+		ev, now := &e.batch[i], e.clock()
+		if e.repeats(ev, now) || !e.quota.take(now) {
 			e.dropped.Add(1)
+			continue
 		}
+		e.write(ev)
 	}
 }
 
-// allowed reports whether one more line may be written in this second.
-func (e *events) allowed(now time.Duration) bool {
-	if now-e.second >= time.Second {
-		e.second, e.lines = now, 0
+// repeats reports whether the event is one of a host that goes on trial and is
+// ejected again and again, of which a line was written not long ago.
+func (e *events) repeats(ev *engine.Event, now time.Duration) bool {
+	h := hostKey{ev.Key, ev.Host}
+	at, tried := e.trials[h]
+	switch {
+	case ev.Kind == lb.Reinstated:
+		delete(e.trials, h)
+		return false
+	case tried && now-at < trialPause:
+		return true
+	case ev.Kind == lb.OnTrial:
+		if len(e.trials) >= maxTrials {
+			clear(e.trials)
+		}
+		e.trials[h] = now
 	}
-	e.lines++
-	return e.lines <= eventsPerSecond
+	return false
 }
 
 func (e *events) write(ev *engine.Event) {

@@ -211,7 +211,7 @@ func (d *fakeDNS) received(conn net.Conn, id int32, body []byte) {
 }
 
 func responseOf(key route.Key, hosts []route.Host) *larspb.GetRouteResponse {
-	m := &larspb.GetRouteResponse{Modid: key.Modid, Cmdid: key.Cmdid}
+	m := &larspb.GetRouteResponse{Modid: key.Modid, Cmdid: key.Cmdid, Removed: len(hosts) == 0}
 	for _, h := range hosts {
 		m.Host = append(m.Host, &larspb.HostInfo{Ip: int32(h.IP), Port: int32(h.Port)})
 	}

@@ -21,8 +21,10 @@ const defaultPage = 100
 // ServiceInfo is what the agent holds of one service, for people.
 type ServiceInfo struct {
 	Service      string  `json:"service"` // as in 1/2
-	State        string  `json:"state"`   // NEW or PULLING
+	Route        string  `json:"route"`   // fresh, asking, no hosts, stale 40s or emptied 12s ago
+	State        string  `json:"state"`   // of the protocol: NEW or PULLING
 	Hosts        int     `json:"hosts"`
+	Version      uint64  `json:"version"`       // of the route; 0: not known
 	Cut          bool    `json:"cut"`           // the route has more hosts than dns could send
 	Idle         int     `json:"idle"`          // hosts in rotation
 	Overload     int     `json:"overload"`      // hosts that are ejected
@@ -97,7 +99,9 @@ func (a *Agent) Hosts(key route.Key) (ServiceDetail, bool) {
 	now := a.cfg.Clock()
 	d := ServiceDetail{List: []HostInfo{}, ServiceInfo: ServiceInfo{
 		Service:      key.String(),
+		Route:        a.routeWord(&s, now),
 		State:        s.State.String(),
+		Version:      s.Version,
 		Hosts:        len(s.Hosts),
 		Cut:          s.Truncated,
 		AgeSeconds:   seconds(s.Updated, now),

@@ -26,6 +26,7 @@ func newEngine(cfg *Config) *engine.Engine {
 	return engine.New(engine.Config{
 		UpdateTimeout: cfg.UpdateTimeout,
 		MaxServices:   cfg.MaxServices,
+		KeepEmptied:   cfg.KeepEmptied,
 		NewBalancer: func(key route.Key) lb.Balancer {
 			return classic.New(balance, rand.New(rand.NewPCG(seed, key.Hash())).Uint64())
 		},

@@ -257,8 +257,8 @@ func TestEventsAreBounded(t *testing.T) {
 	}
 	flap(50)
 	e := s.events
-	eventually(t, "all events are taken", func() bool { return e.dropped.Load() == 100-eventsPerSecond })
-	if n := log.count("host "); n != eventsPerSecond {
+	eventually(t, "all events are taken", func() bool { return e.dropped.Load() == 100-linesPerSecond })
+	if n := log.count("host "); n != linesPerSecond {
 		t.Errorf("%d lines for 100 events of one second", n)
 	}
 	clock.advance(time.Second)

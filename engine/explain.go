@@ -17,6 +17,7 @@ type ServiceState struct {
 	Stale     bool          // the dns service could not confirm its last answer
 	Version   uint64        // of the last answer; 0: it had none
 	Updated   time.Duration // when the hosts were last confirmed; LongAgo: never
+	Answered  time.Duration // when the dns service last said anything about it; LongAgo: never
 	Pulled    time.Duration // when its route was last asked for; LongAgo: not on this connection
 	Emptied   time.Duration // since when the hosts are kept although the route is empty; LongAgo: they are not
 	Asked     time.Duration // when a program last asked for it; LongAgo: never
@@ -56,7 +57,7 @@ func (e *Engine) Explain(key route.Key) (ServiceState, bool) {
 	}
 	state := ServiceState{
 		Key: key, State: s.state, Truncated: s.truncated, Stale: s.stale, Version: s.version,
-		Updated: s.updated, Pulled: s.pulled, Emptied: s.emptied, Asked: s.asked,
+		Updated: s.updated, Answered: s.answered, Pulled: s.pulled, Emptied: s.emptied, Asked: s.asked,
 	}
 	if s.balancer == nil {
 		return state, true

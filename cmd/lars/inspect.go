@@ -38,9 +38,11 @@ func newAgentServices(p *pages) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "services",
 		Short: "List the services that the agent knows",
-		Long: `List the services that the agent knows: whether a pull of the route is under way
-(PULLING) or not (NEW), how many hosts are in rotation and ejected, and how long ago
-the route was confirmed.`,
+		Long: `List the services that the agent knows: how good the route is, how many hosts are in
+rotation and ejected, how long ago the route was confirmed, and the state of the
+protocol: PULLING while an answer is awaited, else NEW. A route is fresh (changes are
+pushed, or it was confirmed not long ago), stale, being asked for, or emptied: it
+turned empty although no edit removed the hosts, which are kept for a time.`,
 		Args: noArguments,
 	}
 	c.Flags().IntVar(&limit, "limit", 1000, "services at most, 1..1000000")
@@ -172,9 +174,9 @@ func (p *pages) where() (string, error) {
 }
 
 func (s *settings) printServices(page agent.ServicePage) error {
-	t := s.newTable("SERVICE", "STATE", "HOSTS", "IDLE", "OVERLOAD", "EJECTED", "BROUGHT BACK", "ROUTE AGE")
+	t := s.newTable("SERVICE", "ROUTE", "HOSTS", "IDLE", "OVERLOAD", "EJECTED", "BROUGHT BACK", "ROUTE AGE", "STATE")
 	for _, v := range page.Services {
-		t.row(v.Service, v.State, v.Hosts, v.Idle, v.Overload, v.Ejected, v.Reinstated, ago(v.AgeSeconds))
+		t.row(v.Service, v.Route, v.Hosts, v.Idle, v.Overload, v.Ejected, v.Reinstated, ago(v.AgeSeconds), v.State)
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -194,7 +196,7 @@ func (s *settings) printHosts(d agent.ServiceDetail) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	s.printf("route of %s: %s, %s\n", d.Service, d.State, confirmed(d.AgeSeconds))
+	s.printf("route of %s: %s, %s, %s\n", d.Service, d.Route, confirmed(d.AgeSeconds), d.State)
 	if d.Cut {
 		s.printf("the route has more hosts than lars-dns can send in one message; these are the first\n")
 	}

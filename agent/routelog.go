@@ -1,0 +1,66 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"lars.internal/engine"
+	"lars.internal/route"
+)
+
+// namedHosts bounds the hosts that a line names of each kind.
+const namedHosts = 20
+
+// routeLog writes a line for each service whose route has changed. Owned by the
+// loop of the dns client, but for quiet.
+type routeLog struct {
+	log   *slog.Logger
+	clock func() time.Duration
+	quota quota
+
+	quiet atomic.Uint64 // lines at debug, because there were too many at a time
+}
+
+func newRouteLog(cfg *Config) *routeLog {
+	return &routeLog{log: cfg.Log, clock: cfg.Clock, quota: newQuota()}
+}
+
+// note writes the line of an answer or a push.
+func (l *routeLog) note(o *engine.Outcome) {
+	if o.Emptied {
+		l.write(slog.LevelWarn, "agent: route is empty although no edit removed its hosts, which are kept for a time", "service", o.Key, "version", o.Version)
+	}
+	if o.Changed {
+		l.changed(&o.Change)
+	}
+}
+
+// changed writes the line of a service.
+func (l *routeLog) changed(c *engine.Change) {
+	l.write(slog.LevelInfo, "agent: route changed", "service", c.Key, "added", named(c.Added), "removed", named(c.Removed), "version", c.Version)
+}
+
+func (l *routeLog) write(level slog.Level, message string, args ...any) {
+	if !l.quota.take(l.clock()) {
+		l.quiet.Add(1)
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, message, args...)
+}
+
+// named returns hosts as a line names them.
+func named(hosts []route.Host) string {
+	texts := make([]string, 0, min(len(hosts), namedHosts)+1)
+	for i, h := range hosts {
+		if i == namedHosts {
+			texts = append(texts, fmt.Sprintf("and %d more", len(hosts)-i))
+			break
+		}
+		texts = append(texts, h.String())
+	}
+	return strings.Join(texts, " ")
+}
