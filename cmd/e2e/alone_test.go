@@ -37,6 +37,8 @@ var alone = []struct {
 	{"the log in JSON", testFinding37JSONLog},
 	{"the second signal kills", testSecondSignal},
 	{"a reporter is killed with rows that wait", testFinding46KilledReporter},
+	{"a reporter hangs and another takes over", testFinding02ReporterHangs},
+	{"the only reporter hangs and is killed", testFinding02OnlyReporterHangs},
 	{"the demo ends well", testDemo},
 	{"the demo is interrupted", testDemoInterrupted},
 	{"the demo loses a server", testDemoWithoutReporter},
