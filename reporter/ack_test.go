@@ -39,7 +39,7 @@ func (a *agent) report(m *larspb.ReportStatusRequest) uint64 {
 // read returns the next message.
 func (a *agent) read() (id int32, body []byte) {
 	a.t.Helper()
-	a.SetReadDeadline(time.Now().Add(patience))
+	a.SetReadDeadline(time.Now().Add(deadline))
 	head := make([]byte, larspb.HeaderSize)
 	if _, err := io.ReadFull(a, head); err != nil {
 		a.t.Fatalf("no message: %v", err)

@@ -21,8 +21,8 @@ import (
 	"lars.internal/route"
 )
 
-// patience is how long a test waits for what has to come.
-const patience = 20 * time.Second
+// deadline is how long a test waits for what has to come.
+const deadline = 20 * time.Second
 
 // freePort is the address of the tests' servers.
 var freePort = netip.MustParseAddrPort("127.0.0.1:0")
@@ -150,7 +150,7 @@ func (s *fakeSink) awaitCall(t *testing.T) {
 	t.Helper()
 	select {
 	case <-s.calls:
-	case <-time.After(patience):
+	case <-time.After(deadline):
 		t.Fatal("the sink was not called")
 	}
 }
@@ -197,7 +197,7 @@ func start(t *testing.T, cfg Config) *running {
 		cfg.RetryMin, cfg.RetryMax = time.Millisecond, 10*time.Millisecond
 	}
 	if cfg.FlushTimeout == 0 {
-		cfg.FlushTimeout = patience
+		cfg.FlushTimeout = deadline
 	}
 	cfg.Now = func() time.Time { return time.Unix(noon, 0) }
 	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
@@ -227,7 +227,7 @@ func (r *running) dial() net.Conn {
 
 func dial(t *testing.T, addr netip.AddrPort) net.Conn {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", addr.String(), patience)
+	c, err := net.DialTimeout("tcp", addr.String(), deadline)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func (r *running) await(what string, ok func() bool) {
 	r.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	late := time.After(patience)
+	late := time.After(deadline)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -147,7 +147,7 @@ func TestBadFrameLengthEndsTheConnection(t *testing.T) {
 	if _, err := c.Write([]byte{3, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}); err != nil {
 		t.Fatal(err)
 	}
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(deadline))
 	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("read: %v, want the end", err)
 	}
@@ -168,7 +168,7 @@ func TestConnectionLimit(t *testing.T) {
 	first := r.dial()
 	r.awaitMetric("lars_reporter_connections", 1)
 	second := r.dial()
-	second.SetReadDeadline(time.Now().Add(patience))
+	second.SetReadDeadline(time.Now().Add(deadline))
 	if _, err := second.Read(make([]byte, 1)); err == nil {
 		t.Error("the second connection was served")
 	}
