@@ -62,8 +62,8 @@ type Config struct {
 	MaxSubscriptions int
 
 	// MaxAllSubscriptions is the same for all connections together. Those to
-	// services without hosts are counted apart, with a tenth of this as their
-	// bound. Default 5,000,000: about 500 MB at worst.
+	// services without hosts are counted separately, with a tenth of this as
+	// their bound. Default 5,000,000: about 500 MB at worst.
 	MaxAllSubscriptions int
 
 	// MaxLoss is what share of all hosts, in percent, a load may remove

@@ -31,7 +31,7 @@ type pusher struct {
 	running bool                   // a turn is posted
 
 	// The service that is being pushed. The audience is walked from its end
-	// down: one who leaves is replaced by the last, who has got the route
+	// down: one that leaves is replaced by the last, which has got the route
 	// already or still stands below left.
 	key  route.Key
 	left int // audience[:left] is still to be served
@@ -115,7 +115,7 @@ func (p *pusher) turn() {
 	p.shard.loop.Post(p.turn) // a loop that has stopped has nobody to push to
 }
 
-// next returns who gets p.key next, nil if all is done.
+// next returns the subscriber that gets p.key next, nil if all is done.
 func (p *pusher) next() *subscriber {
 	for {
 		audience := p.shard.audiences[p.key]
@@ -175,7 +175,7 @@ func (p *pusher) wait() {
 	}
 }
 
-// catchUp sends late services to those who have read enough.
+// catchUp sends late services to subscribers that have read enough.
 func (p *pusher) catchUp() {
 	p.waiting = false
 	b := newBudget()

@@ -292,6 +292,23 @@ func TestFinding14ClosedWhileServing(t *testing.T) {
 	in.stop()
 }
 
+// One peer that does not close its connection made a stop take 5 s. What was
+// accepted is answered, and the stop is over.
+func TestFinding50StopDoesNotWaitForAPeer(t *testing.T) {
+	store := newFakeStore()
+	store.edit(services{k12: {h1}})
+	in := startLoaded(t, store, nil)
+	p := dial(t, in)
+	p.ask(k12)
+	p.expect(k12, h1)
+	start := time.Now()
+	in.stop()
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	p.expectEnd()
+}
+
 // loopback returns where to listen: a port of this machine, 0 for a free one.
 func loopback(port uint16) reactor.ServerConfig {
 	return reactor.ServerConfig{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), Loops: 2, MaxConns: 1000}

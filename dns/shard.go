@@ -179,7 +179,7 @@ func (s *shard) answer(c *reactor.Conn, body []byte) {
 }
 
 // send sends a route, or remembers to do so when the peer has read more of
-// what it got before. It tells whether it was sent.
+// what it got before. It reports whether it was sent.
 func (s *shard) send(sub *subscriber, key route.Key, body []byte) bool {
 	if sub.conn.Pending() >= s.highWater {
 		s.postpone(sub, key)

@@ -31,7 +31,7 @@ const (
 // watcher keeps the table equal to the store. It looks for edits, and loads the services that changed; from time to time a goroutine beside it
 // loads all, to find what was written without a change record.
 //
-// It is the only one who replaces the table. The cursor moves only when all
+// It alone replaces the table. The cursor moves only when all
 // that changed up to it is in the table.
 type watcher struct {
 	// Immutable after newWatcher.

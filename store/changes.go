@@ -56,7 +56,7 @@ func scanMark(row *sql.Row) (m route.Mark, err error) {
 }
 
 // Changed returns what was recorded between two looks. It fails with
-// route.ErrHistoryGone if services may be missing; Load tells everything then.
+// route.ErrHistoryGone if services may be missing; then Load has everything.
 // The services that are on record come with that error, too.
 //
 // Nothing is consumed. A C++ dns beside us deletes rows of RouteChange that it

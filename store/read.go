@@ -13,7 +13,7 @@ import (
 )
 
 // maxKeys bounds the services that one statement asks for. With 1,000 at a time
-// MariaDB's optimizer preferred to read the whole table.
+// MariaDB's optimizer preferred to read all of the table.
 const maxKeys = 200
 
 const selectVersion = `SELECT version FROM RouteVersion WHERE id = 1`

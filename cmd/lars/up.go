@@ -177,7 +177,7 @@ func (w *whole) constructAgent() (err error) {
 		return err
 	}
 	w.pages.Metrics = []prometheus.Collector{w.dns.Metrics(), w.reporter.Metrics(), w.agent.Metrics()}
-	w.pages.Ready, w.pages.Log = w.ready, w.log
+	w.pages.Ready, w.pages.Remark, w.pages.Log = w.ready, w.dns.Stale, w.log
 	w.inside = debug.New(w.pages)
 	w.agent.Mount(w.inside.Handle)
 	return w.inside.Listen()

@@ -1,7 +1,7 @@
 // Package handover lets a process take over the listening socket of the one that
 // it replaces, so that no connection is refused in between. Agents of the C++
-// stack try a lost connection exactly once: whoever stops a server and starts
-// another loses all of them for good.
+// stack try a lost connection exactly once: a server that is stopped and then
+// started has lost all of them for good.
 //
 //	taken, err := handover.Take(path) // from the process that runs; nil: there is none
 //	cfg.Listener = taken.File()       // nil without one
@@ -73,7 +73,7 @@ func Take(path string) (*Taken, error) {
 	}
 	conn, err := net.DialTimeout("unix", path, answerTime)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, nil // nobody ever offered one, or whoever did has ended
+		return nil, nil // none was ever offered, or the process that did has ended
 	}
 	if err != nil {
 		return nil, failure(path, err)
@@ -221,7 +221,7 @@ func (u *Unit) replace(ctx context.Context) error {
 	return nil
 }
 
-// offer hands the socket to whoever asks.
+// offer hands the socket to the processes that ask.
 func (u *Unit) offer(ctx context.Context) error {
 	l, err := listen(u.cfg.Path)
 	if err != nil {
