@@ -47,7 +47,7 @@ a pick, but no call follows and nothing is reported.`,
 			return nil
 		})
 	}
-	return jsonFlag(c, &asJSON)
+	return complete(jsonFlag(c, &asJSON), s.completeServices, nil)
 }
 
 // getHost asks as a program does that has just started.
@@ -88,7 +88,7 @@ func newGetRoute(s *settings) *cobra.Command {
 			return nil
 		})
 	}
-	return jsonFlag(c, &asJSON)
+	return complete(jsonFlag(c, &asJSON), s.completeServices, nil)
 }
 
 // getRoute returns the hosts in order, and whether there are more.
@@ -106,7 +106,7 @@ func getRoute(ctx context.Context, cl *client.Client, key route.Key) ([]netip.Ad
 }
 
 func newReport(s *settings) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "report SERVICE IP:PORT 0|1",
 		Short: "Tell the agent the result of a call: 0 success, 1 failure",
 		Long: `Tell the agent how a call to a host went, as a program does: 0 is a success, 1 a
@@ -125,6 +125,7 @@ failure. Agents do not answer reports, so the host is first looked up in the rou
 			})
 		},
 	}
+	return complete(c, s.completeServices, s.reportWords)
 }
 
 var errCallFailed = errors.New("the call failed")

@@ -16,7 +16,7 @@ import (
 const exampleCalls = 3
 
 func newExample(s *settings) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "example SERVICE",
 		Short: "Do what a program does, step by step, and say so",
 		Long: `Do what a program does with the Go client, step by step, and say so: register the
@@ -36,6 +36,7 @@ connection that is closed at once.`,
 			})
 		},
 	}
+	return complete(c, s.completeServices, nil)
 }
 
 func (s *settings) example(ctx context.Context, cl *client.Client, key route.Key) error {

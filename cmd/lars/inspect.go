@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lars.internal/agent"
 	"lars.internal/internal/config"
@@ -28,8 +29,12 @@ type pages struct {
 func newAgent(s *settings) *cobra.Command {
 	p := &pages{settings: s}
 	c := group("agent", "Look inside a running agent", newAgentServices(p), newAgentHosts(p))
-	c.PersistentFlags().StringVar(&p.addr, "pages", "", "`IP:PORT` of the agent's pages (default: [debug] addr, LARS_DEBUG_ADDR, "+defaultPages+")")
+	p.bind(c.PersistentFlags())
 	return c
+}
+
+func (p *pages) bind(f *pflag.FlagSet) {
+	f.StringVar(&p.addr, "pages", "", "`IP:PORT` of the agent's pages (default: [debug] addr, LARS_DEBUG_ADDR, "+defaultPages+")")
 }
 
 func newAgentServices(p *pages) *cobra.Command {
@@ -106,7 +111,7 @@ which the host is judged, and how often it was ejected and brought back.`,
 		}
 		return p.settings.printHosts(detail)
 	}
-	return jsonFlag(c, &asJSON)
+	return complete(jsonFlag(c, &asJSON), p.settings.agentServices, nil)
 }
 
 // pageTime is how long a page may take.
@@ -138,7 +143,7 @@ func (p *pages) get(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-// cause takes away what net/http says about the request.
+// cause returns the error without the text of net/http about the request.
 func cause(err error) error {
 	var e *url.Error
 	if errors.As(err, &e) {
@@ -152,9 +157,23 @@ func pageError(addr string, resp *http.Response) error {
 		Error string `json:"error"`
 	}
 	if json.NewDecoder(resp.Body).Decode(&page) == nil && page.Error != "" {
-		return errors.New(page.Error)
+		return &answerError{resp.StatusCode, page.Error}
 	}
 	return fmt.Errorf("read the agent's pages at %s: %s; is it lars-agent that listens there?", addr, resp.Status)
+}
+
+// answerError is an error that the agent answers with.
+type answerError struct {
+	code int
+	text string
+}
+
+func (e *answerError) Error() string { return e.text }
+
+// isUnknown reports whether the agent does not know what was asked for.
+func isUnknown(err error) bool {
+	var answer *answerError
+	return errors.As(err, &answer) && answer.code == http.StatusNotFound
 }
 
 func (p *pages) where() (string, error) {

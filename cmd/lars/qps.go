@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"lars.internal/agent"
 	"lars.internal/client"
 	"lars.internal/route"
 )
@@ -20,43 +23,88 @@ type rates struct {
 	Pairs    uint64  `json:"pairs"`
 	PerSec   float64 `json:"pairs_per_second"`
 	Overload uint64  `json:"overload"` // of the pairs, those without a host to report
+	Late     uint64  `json:"late"`     // picks without an answer in time, which are no pairs
 }
 
 func newQPS(s *settings) *cobra.Command {
-	var asJSON bool
-	var first string
-	var duration time.Duration
+	q := &qps{settings: s, pages: pages{settings: s}}
 	c := &cobra.Command{
 		Use:   "qps THREADS",
 		Short: "Measure how many picks with their reports the agent takes",
 		Long: `Let each of THREADS goroutines pick a host of a service of its own and report a
 success, as fast as answers come, and print how many such pairs there were in a
-second. The services are --service, and those with the next cmdids.`,
-		Example: "  lars qps 2 --service 1/1 --duration 5s",
+second. The services are --service, and those with the next cmdids.
+
+The successes are made up: they count in the agent and in the report table as if a
+program had made the calls. So the command refuses services that programs have asked
+this agent for, which it reads from the agent's pages. --force measures all the same.`,
+		Example: "  lars route add 9999/1 127.0.0.1:9\n  lars qps 1 --service 9999/1 --duration 5s",
 	}
-	c.Flags().StringVar(&first, "service", "1/1", "`SERVICE` of the first goroutine")
-	c.Flags().DurationVar(&duration, "duration", 3*time.Second, "how long to measure")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		threads, err := threadCount(c, args)
+	c.Flags().StringVar(&q.first, "service", "1/1", "`SERVICE` of the first goroutine")
+	c.Flags().DurationVar(&q.duration, "duration", 3*time.Second, "how long to measure")
+	c.Flags().BoolVar(&q.force, "force", false, "measure with services that programs use, too")
+	q.pages.bind(c.Flags())
+	c.RunE = q.run
+	completeFlag(c, "service", s.completeServices)
+	return jsonFlag(c, &q.asJSON)
+}
+
+// qps is the command with its flags.
+type qps struct {
+	settings *settings
+	pages    pages
+
+	first    string
+	duration time.Duration
+	force    bool
+	asJSON   bool
+}
+
+func (q *qps) run(c *cobra.Command, args []string) error {
+	threads, err := threadCount(c, args)
+	if err != nil {
+		return err
+	}
+	first, err := route.ParseKey(q.first)
+	if err != nil {
+		return usage(c, "--service: %v", err)
+	}
+	if q.duration <= 0 {
+		return usage(c, "--duration %v: want a time above 0", q.duration)
+	}
+	keys := servicesFrom(first, threads)
+	if !q.force {
+		if err := q.unused(c, keys); err != nil {
+			return err
+		}
+	}
+	return q.settings.withClient(c, func(cl *client.Client) error {
+		r, err := measure(c.Context(), cl, keys, q.duration)
 		if err != nil {
 			return err
 		}
-		key, err := route.ParseKey(first)
-		if err != nil {
-			return usage(c, "--service: %v", err)
-		}
-		if duration <= 0 {
-			return usage(c, "--duration %v: want a time above 0", duration)
-		}
-		return s.withClient(c, func(cl *client.Client) error {
-			r, err := measure(c.Context(), cl, servicesFrom(key, threads), duration)
-			if err != nil {
-				return err
-			}
-			return s.printRates(r, asJSON)
-		})
+		return q.settings.printRates(r, q.asJSON)
+	})
+}
+
+// unused returns an error that names the first service that a program has asked for.
+func (q *qps) unused(c *cobra.Command, keys []route.Key) error {
+	if q.settings.agent != "" && q.pages.addr == "" {
+		return usage(c, "whether programs use %s is on the pages of that agent: name them with --pages, or measure all the same with --force", keys[0])
 	}
-	return jsonFlag(c, &asJSON)
+	for _, key := range keys {
+		var detail agent.ServiceDetail
+		err := q.pages.get(c.Context(), "/agent/hosts?service="+url.QueryEscape(key.String()), &detail)
+		switch {
+		case isUnknown(err):
+		case err != nil:
+			return fmt.Errorf("find out whether programs use %s: %w; --force measures all the same", key, err)
+		case detail.AskedSeconds >= 0:
+			return fmt.Errorf("a program asked for %s %s ago, and made-up successes would count as its own; --service names another, --force measures all the same",
+				key, ago(detail.AskedSeconds))
+		}
+	}
+	return nil
 }
 
 func threadCount(c *cobra.Command, args []string) (int, error) {
@@ -97,9 +145,15 @@ func measure(ctx context.Context, cl *client.Client, keys []route.Key, d time.Du
 	for _, sum := range sums {
 		r.Pairs += sum.Pairs
 		r.Overload += sum.Overload
+		r.Late += sum.Late
 	}
 	r.PerSec = float64(r.Pairs) / r.Seconds
 	return r, firstError(errs)
+}
+
+// isLate reports whether an agent that may be there did not answer in time.
+func isLate(err error) bool {
+	return errors.Is(err, client.ErrAgent) && errors.Is(err, context.DeadlineExceeded)
 }
 
 func firstError(errs []error) error {
@@ -112,7 +166,8 @@ func firstError(errs []error) error {
 }
 
 // pairs makes pairs until end. That is no deadline of ctx, which would make a
-// failure of the last pair.
+// failure of the last pair. An answer that is late is counted, since a busy machine
+// gives some.
 func pairs(ctx context.Context, cl *client.Client, key route.Key, end time.Time) (rates, error) {
 	var sum rates
 	for time.Now().Before(end) {
@@ -122,6 +177,9 @@ func pairs(ctx context.Context, cl *client.Client, key route.Key, end time.Time)
 			return sum, nil
 		case errors.Is(err, client.ErrOverload):
 			sum.Overload++
+		case isLate(err):
+			sum.Late++
+			continue
 		case err != nil:
 			return sum, explain(key, err)
 		default:
@@ -140,6 +198,9 @@ func (s *settings) printRates(r rates, asJSON bool) error {
 	}
 	s.printf("%.0f pairs of GetHost and Report per second (%d pairs, %s, %.1f s)\n",
 		r.PerSec, r.Pairs, plural(r.Threads, "thread", "threads"), r.Seconds)
+	if r.Late > 0 {
+		s.printf("%s had no answer within %v\n", plural(int(r.Late), "pick", "picks"), client.DefaultTimeout)
+	}
 	if r.Overload > 0 {
 		s.printf("%s answered %q and had nothing to report\n", plural(int(r.Overload), "pick", "picks"), client.ErrOverload)
 	}

@@ -35,6 +35,7 @@ This is the command for those who operate it. A service is named by its two ids,
 		newUp(s), newGetHost(s), newGetRoute(s), newReport(s), newSimulator(s), newExample(s), newQPS(s),
 		newRoute(s), newStatus(s), newAgent(s), newDB(s), newVersion(s),
 	)
+	completeNoFiles(root)
 	return root
 }
 

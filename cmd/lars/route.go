@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,7 +69,11 @@ func newEdit(s *settings, action route.Action, use, short, long string) *cobra.C
 	c.Flags().Uint64Var(&e.ifVersion, "if-version", 0,
 		"edit only if the service is as it was at this `VERSION`, which lars route list shows")
 	c.Flags().StringVar(&e.id, "id", "", "`ID` of the edit, by which it is made only once, however often it is repeated")
-	return jsonFlag(c, &e.asJSON)
+	hosts := words(s.storedHosts)
+	if action == route.Add {
+		hosts = nil // the ones that it has are not the ones to add
+	}
+	return complete(jsonFlag(c, &e.asJSON), s.completeServices, hosts)
 }
 
 func (e *editCommand) run(c *cobra.Command, args []string) error {
@@ -188,26 +193,38 @@ func newRouteList(s *settings) *cobra.Command {
 			return s.listText(c.Context(), routes, filter)
 		})
 	}
-	return jsonFlag(c, &asJSON)
+	return complete(jsonFlag(c, &asJSON), s.completeServices, nil)
 }
 
 func (s *settings) listText(ctx context.Context, routes *admin.Routes, filter *route.Key) error {
+	list, err := allRoutes(ctx, routes, filter)
+	if err != nil {
+		return err
+	}
 	t, rows := s.newTable("SERVICE", "HOST"), 0
-	err := routes.List(ctx, filter, func(v route.Service) error {
+	for _, v := range list {
 		for _, h := range v.Hosts {
 			t.row(v.Key, h)
 		}
 		rows += len(v.Hosts)
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if rows == 0 {
 		fmt.Fprintln(s.env.Stderr, "there are no routes; add some: lars route add "+exampleOf(filter)+" IP:PORT")
 		return nil
 	}
 	return t.flush()
+}
+
+// allRoutes returns the routes in the order of their ids. MySQL stores ids without a
+// sign, so that its own order has negative ones at the end.
+func allRoutes(ctx context.Context, routes *admin.Routes, filter *route.Key) ([]route.Service, error) {
+	var list []route.Service
+	err := routes.List(ctx, filter, func(v route.Service) error {
+		list = append(list, v)
+		return nil
+	})
+	slices.SortFunc(list, func(a, b route.Service) int { return a.Key.Compare(b.Key) })
+	return list, err
 }
 
 // exampleOf returns the service that was asked for, or one to show the form.
@@ -219,13 +236,13 @@ func exampleOf(filter *route.Key) string {
 }
 
 func (s *settings) listJSON(ctx context.Context, routes *admin.Routes, filter *route.Key) error {
-	all := []listed{}
-	err := routes.List(ctx, filter, func(v route.Service) error {
-		all = append(all, listed{v.Key.String(), hostTexts(v.Hosts)})
-		return nil
-	})
+	list, err := allRoutes(ctx, routes, filter)
 	if err != nil {
 		return err
+	}
+	all := make([]listed, len(list))
+	for i, v := range list {
+		all[i] = listed{v.Key.String(), hostTexts(v.Hosts)}
 	}
 	return s.printJSON(all)
 }

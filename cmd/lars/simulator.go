@@ -63,7 +63,7 @@ agent thinks of the hosts, so leave services alone that programs use.`,
 			return s.printSimulation(sim, asJSON)
 		})
 	}
-	return jsonFlag(c, &asJSON)
+	return complete(jsonFlag(c, &asJSON), s.completeServices, nil)
 }
 
 // simulate ends early, without an error, when ctx is done.

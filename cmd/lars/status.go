@@ -54,7 +54,7 @@ lars-reporter removes their rows after [reporter] retention.`,
 		}
 		return s.withStore(func(db *store.DB) error { return s.status(c.Context(), db, filter, limit, asJSON) })
 	}
-	return jsonFlag(c, &asJSON)
+	return complete(jsonFlag(c, &asJSON), s.completeServices, nil)
 }
 
 // status prints what the report table holds of one service, or of all.
