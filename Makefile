@@ -16,7 +16,7 @@ PROTO = larspb/lars.proto
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race test-cluster soak lint fuzz bench generate fresh check clean
+.PHONY: help build demo test race test-cluster soak lint fuzz bench generate fresh module-path goproxy check clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -65,6 +65,15 @@ fresh: # the generated messages are what the generator makes; tests look after t
 	(cd tools && $(GO) run ./protogen ../$(PROTO) "$$dir") && \
 	diff -u larspb/lars.pb.go "$$dir/lars.pb.go" || \
 	{ echo "larspb/lars.pb.go is not what larspb/lars.proto makes: run make generate" >&2; exit 1; }
+
+module-path: ## rename the module, MODULE=example.com/lars: go.mod files, imports, messages
+	@test -n '$(MODULE)' || { echo 'name it: make module-path MODULE=example.com/lars' >&2; exit 1; }
+	cd tools && $(GO) run ./modulepath '$(MODULE)' ..
+	cd tools && $(GO) run ./protogen ../$(PROTO) ../$(dir $(PROTO))
+
+goproxy: ## write the commit that is checked out into a folder that go takes as GOPROXY, DIR=/srv/goproxy
+	@test -n '$(DIR)' || { echo 'name the folder: make goproxy DIR=/srv/goproxy' >&2; exit 1; }
+	cd tools && $(GO) run ./goproxy .. '$(abspath $(DIR))'
 
 check: build lint fresh ## all that CI asks for
 	GOOS=darwin $(GO) build ./client
