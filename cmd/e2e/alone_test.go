@@ -39,6 +39,7 @@ var alone = []struct {
 	{"a reporter is killed with rows that wait", testFinding46KilledReporter},
 	{"a reporter hangs and another takes over", testFinding02ReporterHangs},
 	{"the only reporter hangs and is killed", testFinding02OnlyReporterHangs},
+	{"the network goes silent", testFinding46SilentCut},
 	{"the demo ends well", testDemo},
 	{"the demo is interrupted", testDemoInterrupted},
 	{"the demo loses a server", testDemoWithoutReporter},

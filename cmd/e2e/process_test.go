@@ -52,14 +52,22 @@ func launch(t *testing.T, bin, name string, environ []string, args ...string) *p
 // launchWith is launch with files that the program inherits, from descriptor 3 on.
 func launchWith(t *testing.T, bin, name string, environ []string, files []*os.File, args ...string) *program {
 	t.Helper()
+	cmd := exec.Command(filepath.Join(bin, name), args...)
+	cmd.ExtraFiles = files
+	return launchCommand(t, name, cmd, environ)
+}
+
+// launchCommand is launch for a command that ends up as the program.
+func launchCommand(t *testing.T, name string, cmd *exec.Cmd, environ []string) *program {
+	t.Helper()
 	p := &program{t: t, name: name, log: filepath.Join(t.TempDir(), name+".log"), done: make(chan error, 1)}
 	log, err := os.Create(p.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	p.cmd = exec.Command(filepath.Join(bin, name), args...)
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr, p.cmd.ExtraFiles = environ, log, log, files
+	p.cmd = cmd
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = environ, log, log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
