@@ -33,6 +33,12 @@ func child(mode string) {
 				fmt.Fprintln(env.Stdout, "a line")
 			}
 		})
+	case "wait":
+		Main("lars-test", func(ctx context.Context, env Env) error {
+			fmt.Fprintln(env.Stdout, "waits")
+			<-ctx.Done()
+			return nil
+		})
 	case "limit":
 		c := &reactor.ServerConfig{MaxConns: 1000, Loops: 2}
 		FitConns(slog.New(slog.NewTextHandler(os.Stderr, nil)), c)
@@ -202,6 +208,19 @@ func TestFinding06HangupIsNeverFatal(t *testing.T) {
 	}
 	r.ask("two")
 	r.stop()
+}
+
+// TestFinding06HangupEndsACommandInOrder: `lars up` holds a reporter too, whose rows
+// have to be stored when its terminal is closed.
+func TestFinding06HangupEndsACommandInOrder(t *testing.T) {
+	r := startChild(t, "wait")
+	if !r.out.Scan() {
+		t.Fatal(r.cmd.Wait())
+	}
+	r.cmd.Process.Signal(syscall.SIGHUP)
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("after SIGHUP the command ended with %v, want 0", err)
+	}
 }
 
 // TestFinding09ConnectionsFitTheLimit: with maxConn above the limit on descriptors
