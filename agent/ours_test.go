@@ -20,6 +20,7 @@ import (
 type oursServer struct {
 	*peer
 	hanging atomic.Bool
+	reading sync.RWMutex // locked by a test: nothing is read
 	pings   atomic.Int64
 
 	mu      sync.Mutex // guards everything below
@@ -39,6 +40,8 @@ func startOurs(t testing.TB) *oursServer {
 }
 
 func (s *oursServer) received(conn net.Conn, id int32, body []byte) {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
 	if s.hanging.Load() {
 		return
 	}
@@ -371,5 +374,77 @@ func TestFinding13StopWaitsForAcknowledgements(t *testing.T) {
 	s.stop()
 	if n := log.count("agent: stopped before all call results had arrived"); n != 1 {
 		t.Errorf("%d lines about what did not arrive, want 1", n)
+	}
+}
+
+// A report service whose database hangs reads no more. Its agents dropped nothing,
+// but it did: the newest. Now it shows signs of life, agents merge what is
+// counted, and all of it arrives.
+func TestFinding13ReporterThatDoesNotReadLosesNothing(t *testing.T) {
+	dns, reporter := startOurs(t), startOurs(t)
+	dns.set(key12, hostN(0))
+	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, nil)
+	p := s.program(0)
+	p.served(key12)
+	p.report(key12, hostN(0), true)
+	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() == 1 })
+	before := s.reports.sent.Load()
+
+	reporter.reading.Lock()
+	const calls = 500
+	start := time.Now()
+	for i := range calls {
+		p.report(key12, hostN(0), true)
+		p.getHost(key12)
+		if i%10 == 0 {
+			reporter.send(larspb.IDPong, &larspb.Pong{Number: 1})
+		}
+	}
+	eventually(t, "it was paused for long", func() bool {
+		reporter.send(larspb.IDPong, &larspb.Pong{Number: 1})
+		return time.Since(start) > 2*(s.reports.link.pingAfter+s.reports.link.pongWait)
+	})
+	if n := s.reports.sent.Load() - before; n > 1 {
+		t.Errorf("%d reports of one service were sent to a report service that does not read, want 1", n)
+	}
+	if !s.reports.link.connected.Load() || s.reports.again.Load() > 0 {
+		t.Error("a report service that shows signs of life was left")
+	}
+	reporter.reading.Unlock()
+	eventually(t, "all results are stored", func() bool { n, _ := reporter.total(key12); return n == calls+1 })
+}
+
+// What was on its way to a C++ report service when the network was cut was
+// repeated only if the agent noticed within a minute: the minute was counted
+// back from then.
+func TestFinding46RepeatedFromTheLastProvenContact(t *testing.T) {
+	hold := make(chan struct{})
+	frozen, second := startPeerHolding(t, hold), startReporter(t)
+	defer close(hold)
+	clock := newFakeClock()
+	s := startSystem(t, func(c *Config) {
+		c.Clock = clock.read
+		c.Reporter.Addrs = []string{frozen.addr.String(), second.addr.String()}
+	})
+	const services, hosts = 2000, 50
+	s.dns.setMute(true)
+	for i := range services {
+		s.engine.Restore(volumeKey(i), hostsN(hosts), 0, 0)
+	}
+	calls := uint64(0)
+	eventually(t, "a report of each service is under way", func() bool {
+		calls++
+		for i := range services {
+			s.observe(volumeKey(i), hostN(1), true, s.cfg.Clock())
+		}
+		return s.engine.InFlight() >= services
+	})
+	clock.advance(2 * time.Minute)
+	frozen.hangUp()
+	for i := range services {
+		eventually(t, "all results arrive at the second report service", func() bool {
+			n, _ := second.total(volumeKey(i))
+			return n == calls
+		})
 	}
 }
