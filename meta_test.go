@@ -1,5 +1,5 @@
-// Package lars_test holds the rules of the house as tests: what must be so in
-// every folder of the module, whoever changes it.
+// Package lars_test holds the rules of the house as tests: what must hold in
+// every folder of the module.
 package lars_test
 
 import (
@@ -220,7 +220,7 @@ func TestAllowedImports(t *testing.T) {
 		want           bool
 	}{
 		{"the reactor knows nothing of Lars", "reactor", "larspb", false},
-		{"a service stands on the reactor", "dns", "reactor", true},
+		{"a service uses the reactor", "dns", "reactor", true},
 		{"a service does not know the store", "dns", "store", false},
 		{"a service uses what is internal", "agent", "internal/atomicfile", true},
 		{"access speaks the protocol", "access", "reactor", true},
@@ -239,7 +239,7 @@ func TestAllowedImports(t *testing.T) {
 	}
 }
 
-// What a library prints goes past the log of the program: defect row 38 in
+// A library that prints writes past the log of the program: defect row 38 in
 // another form.
 func TestLibrariesDoNotPrint(t *testing.T) {
 	for _, f := range sources(t) {
@@ -255,7 +255,7 @@ func TestLibrariesDoNotPrint(t *testing.T) {
 	}
 }
 
-// prints tells whether a function is print, println or one of fmt.Print.
+// prints reports whether a function is print, println or one of fmt.Print.
 func prints(fun ast.Expr) bool {
 	switch f := fun.(type) {
 	case *ast.Ident:

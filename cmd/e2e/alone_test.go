@@ -239,8 +239,8 @@ func testUp(t *testing.T, bin string) {
 	}
 }
 
-// trySuggestions runs the commands that lars up names for another terminal, as one
-// who knows nothing of the environment of lars up.
+// trySuggestions runs the commands that lars up names for another terminal, without the
+// environment of lars up.
 func trySuggestions(t *testing.T, bin, output string) {
 	t.Helper()
 	commands := regexp.MustCompile(`(?m)^  lars (.*)$`).FindAllStringSubmatch(output, -1)
@@ -256,7 +256,7 @@ func trySuggestions(t *testing.T, bin, output string) {
 }
 
 // testSecondSignal: a reporter drains for as long as the database keeps it waiting,
-// but not when it is told twice.
+// but not after a second signal.
 func testSecondSignal(t *testing.T, bin string) {
 	w := newWorld(t, bin, sqlite(t))
 	w.startReporter()

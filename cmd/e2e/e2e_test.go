@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { testdb.Main(m) }
 
-// TestPrograms holds all tests, which so share the programs that it builds.
+// TestPrograms holds all tests, so that they share the programs that it builds.
 func TestPrograms(t *testing.T) {
 	bin := build(t)
 	for _, s := range []struct {

@@ -129,7 +129,7 @@ func (p *program) output() string {
 	return string(text)
 }
 
-// result is what a program that ended by itself left behind.
+// result is the exit code and the output of a program that ended by itself.
 type result struct {
 	program     string
 	code        int

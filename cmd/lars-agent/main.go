@@ -1,5 +1,5 @@
-// Lars-agent is the load-balance agent of Lars: it tells the programs of its
-// machine which host to call for a service.
+// Lars-agent is the load-balance agent of Lars: it answers the programs
+// of its machine with the host to call for a service.
 //
 //	lars-agent -config conf/lars_lb_agent.conf
 //

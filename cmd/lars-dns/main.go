@@ -1,5 +1,5 @@
-// Lars-dns is the route service of Lars: it tells agents which hosts serve a
-// service, and pushes every change to them.
+// Lars-dns is the route service of Lars: it answers agents with the hosts of
+// a service and pushes every change to them.
 //
 //	lars-dns -config conf/lars_dns.conf
 //

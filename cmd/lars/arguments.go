@@ -13,7 +13,7 @@ func arrange(root *cobra.Command, args []string) []string {
 }
 
 // doubleDashes lets long flags be written with one dash too, -config FILE, as the
-// servers take them. A number keeps its dash, and so does all behind a "--".
+// servers take them. Numbers and arguments after a "--" keep their dash.
 func doubleDashes(args []string) []string {
 	out := make([]string, len(args))
 	copy(out, args)
@@ -28,8 +28,8 @@ func doubleDashes(args []string) []string {
 	return out
 }
 
-// wordsLast lets an id be negative: if one is, it moves all that is no flag behind
-// a "--", where -1/2 is no flag either.
+// wordsLast lets an id be negative: if one is, it moves all arguments that are not
+// flags after a "--", where -1/2 is not taken for a flag.
 func wordsLast(root *cobra.Command, args []string) []string {
 	if !slices.ContainsFunc(args, isNegative) {
 		return args
@@ -62,7 +62,7 @@ func isNegative(arg string) bool {
 	return len(arg) > 1 && arg[0] == '-' && '0' <= arg[1] && arg[1] <= '9'
 }
 
-// takesNext reports whether a flag's value is the argument behind it.
+// takesNext reports whether a flag's value is the next argument.
 func takesNext(c *cobra.Command, arg string) bool {
 	flag := c.Flag(strings.TrimLeft(arg, "-")) // nil for --name=value too
 	return flag != nil && flag.NoOptDefVal == ""

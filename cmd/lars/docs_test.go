@@ -61,7 +61,7 @@ func eachCommand(c *cobra.Command, f func(*cobra.Command)) {
 func document(root *cobra.Command) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The command lars\n\n%s\n\n", root.Long)
-	b.WriteString("It exits with 0, with 1 after an error, which it tells in one line, and with 2 when\nit was called in a wrong way. `lars completion` makes completions for a shell.\n\n")
+	b.WriteString("It exits with 0 on success, with 1 after an error, which it reports in one line, and\nwith 2 when the command line was wrong. `lars completion` writes completions for a\nshell.\n\n")
 	b.WriteString("Flags that all commands take:\n\n```\n" + root.PersistentFlags().FlagUsages() + "```\n")
 	eachCommand(root, func(c *cobra.Command) {
 		if !c.HasSubCommands() {

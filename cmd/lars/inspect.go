@@ -28,7 +28,7 @@ type pages struct {
 
 func newAgent(s *settings) *cobra.Command {
 	p := &pages{settings: s}
-	c := group("agent", "Look inside a running agent", newAgentServices(p), newAgentHosts(p))
+	c := group("agent", "Inspect a running agent", newAgentServices(p), newAgentHosts(p))
 	p.bind(c.PersistentFlags())
 	return c
 }

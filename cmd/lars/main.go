@@ -1,4 +1,4 @@
-// Lars is the operator's command of Lars: it runs the whole system in one process,
+// Lars is the operator's command of Lars: it runs all servers in one process,
 // asks the agent as a program would, edits the routes, and shows what the report
 // table and a running agent hold.
 //
@@ -6,9 +6,9 @@
 //	lars gethost 1/2
 //	lars route add 1/2 10.0.0.1:8080
 //
-// `lars help` lists its commands; docs/commands.md describes them. It exits with 0,
-// with 1 after an error, which it tells in one line, and with 2 when it was called
-// in a wrong way.
+// `lars help` lists its commands; docs/commands.md describes them. It exits with 0 on
+// success, with 1 after an error, which it reports in one line, and with 2 when the
+// command line was wrong.
 package main
 
 import (

@@ -16,10 +16,10 @@ func newRoot(env process.Env) *cobra.Command {
 	s := &settings{env: env}
 	root := &cobra.Command{
 		Use:   "lars",
-		Short: "Operate Lars: run it, ask it, edit its routes, look inside",
+		Short: "Operate Lars: run it, ask it, edit its routes, inspect an agent",
 		Long: `Lars answers one question fast: which host shall I call for this service now?
-This is the command for those who operate it. A service is named by its two ids,
-1/2 or 1 2. Flags may be written with one dash or two.`,
+This is the operator's command. A service is named by its two ids, 1/2 or 1 2: modid
+and cmdid. Flags may be written with one dash or two.`,
 		Args:          noSuchCommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		Version:       versionText(),

@@ -24,7 +24,8 @@ func takeService(c *cobra.Command, args []string) (route.Key, []string, error) {
 	return key, rest, nil
 }
 
-// isNumber tells an id of any size: that one is too large, ParseKey says.
+// isNumber reports whether s is an id of any size. ParseKey refuses one that is too
+// large.
 func isNumber(s string) bool {
 	digits := strings.TrimPrefix(s, "-")
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
@@ -39,7 +40,7 @@ func onlyService(c *cobra.Command, args []string) (route.Key, error) {
 	return key, err
 }
 
-// maybeService takes a service if there is one; nil stands for all.
+// maybeService takes a service if there is one. Nil means all services.
 func maybeService(c *cobra.Command, args []string) (*route.Key, error) {
 	if len(args) == 0 {
 		return nil, nil

@@ -126,8 +126,8 @@ func isPort(s string) bool {
 	return err == nil && n > 0
 }
 
-// printf writes to the command's output. That it cannot is found out by whoever
-// reads the output.
+// printf writes to the command's output. It leaves an error of that to the reader of
+// the output.
 func (s *settings) printf(format string, args ...any) {
 	fmt.Fprintf(s.env.Stdout, format, args...)
 }

@@ -39,8 +39,8 @@ func loopbackHosts(ports ...uint16) []route.Host {
 	return hosts
 }
 
-// whole is all of Lars in one process.
-type whole struct {
+// system is all servers in one process.
+type system struct {
 	settings *settings
 	dnsPort  int
 	repPort  int
@@ -54,11 +54,11 @@ type whole struct {
 	dns      *dns.Server
 	reporter *reporter.Server
 	agent    *agent.Agent
-	inside   *debug.Server
+	server   *debug.Server
 }
 
 func newUp(s *settings) *cobra.Command {
-	w := &whole{settings: s}
+	u := &system{settings: s}
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run all of Lars in this process, to try it out",
@@ -67,35 +67,35 @@ SQLite file, until ^C. The tables are made if need be, and a new database gets a
 routes to play with. Each server is also a program of its own, for real use.`,
 		Example: "  lars up",
 		Args:    noArguments,
-		RunE:    func(c *cobra.Command, _ []string) error { return w.run(c) },
+		RunE:    func(c *cobra.Command, _ []string) error { return u.run(c) },
 	}
-	c.Flags().IntVar(&w.dnsPort, "dns-port", dns.DefaultPort, "TCP `port` of the route service, 0 takes a free one")
-	c.Flags().IntVar(&w.repPort, "reporter-port", reporter.DefaultPort, "TCP `port` of the report service, 0 takes a free one")
+	c.Flags().IntVar(&u.dnsPort, "dns-port", dns.DefaultPort, "TCP `port` of the route service, 0 takes a free one")
+	c.Flags().IntVar(&u.repPort, "reporter-port", reporter.DefaultPort, "TCP `port` of the report service, 0 takes a free one")
 	return c
 }
 
-func (w *whole) run(c *cobra.Command) error {
-	for flag, port := range map[string]int{"--dns-port": w.dnsPort, "--reporter-port": w.repPort} {
+func (u *system) run(c *cobra.Command) error {
+	for flag, port := range map[string]int{"--dns-port": u.dnsPort, "--reporter-port": u.repPort} {
 		if port < 0 || port > 65535 {
 			return usage(c, "%s %d: want 0..65535", flag, port)
 		}
 	}
 	process.IgnoreBrokenPipes()
-	if err := w.configure(c); err != nil {
+	if err := u.configure(c); err != nil {
 		return err
 	}
 	var err error
-	if w.db, err = w.settings.openStore(tables.OpenOrMake, store.Options{Logger: w.log, BadRow: w.badRows.Report}); err != nil {
+	if u.db, err = u.settings.openStore(tables.OpenOrMake, store.Options{Logger: u.log, BadRow: u.badRows.Report}); err != nil {
 		return err
 	}
-	defer w.db.Close()
-	if err := w.prepare(c.Context()); err != nil {
+	defer u.db.Close()
+	if err := u.prepare(c.Context()); err != nil {
 		return err
 	}
-	if err := w.construct(); err != nil {
+	if err := u.construct(); err != nil {
 		return err
 	}
-	w.greet()
+	u.greet()
 
 	// A signal stops, in this order:
 	//  1. the agent, whose last reports still find the report service;
@@ -103,84 +103,84 @@ func (w *whole) run(c *cobra.Command) error {
 	//  3. the route service;
 	//  4. the pages;
 	//  5. the database.
-	err = process.Run(c.Context(), w.inside, w.dns, w.reporter, w.agent)
-	w.settings.printf("Lars is down\n")
+	err = process.Run(c.Context(), u.server, u.dns, u.reporter, u.agent)
+	u.settings.printf("Lars is down\n")
 	return err
 }
 
 // configure reads the keys of the agent, which are the ones that matter here.
-func (w *whole) configure(c *cobra.Command) error {
+func (u *system) configure(c *cobra.Command) error {
 	set := config.NewSet("lars up")
 	set.Version = versionText()
-	w.agentCfg = keys.Agent(set)
-	w.pages = debug.Bind(set, defaultPages)
+	u.agentCfg = keys.Agent(set)
+	u.pages = debug.Bind(set, defaultPages)
 	logging := config.BindLog(set)
-	if err := w.settings.load(set); err != nil {
+	if err := u.settings.load(set); err != nil {
 		return err
 	}
-	w.log = logging.Logger(w.settings.env.Stderr)
-	w.badRows = dns.NewBadRows(w.log)
-	if w.settings.agent == "" {
+	u.log = logging.Logger(u.settings.env.Stderr)
+	u.badRows = dns.NewBadRows(u.log)
+	if u.settings.agent == "" {
 		return nil
 	}
-	addr, err := netip.ParseAddrPort(w.settings.agent)
+	addr, err := netip.ParseAddrPort(u.settings.agent)
 	if err != nil || !addr.Addr().Is4() {
-		return usage(c, "--agent %q: want IP:PORT, for example 127.0.0.1:8888", w.settings.agent)
+		return usage(c, "--agent %q: want IP:PORT, for example 127.0.0.1:8888", u.settings.agent)
 	}
-	w.agentCfg.IP, w.agentCfg.Port = addr.Addr(), int(addr.Port())
+	u.agentCfg.IP, u.agentCfg.Port = addr.Addr(), int(addr.Port())
 	return nil
 }
 
 // prepare makes the tables, and routes if there never were any.
-func (w *whole) prepare(ctx context.Context) error {
-	if err := w.db.Migrate(ctx); err != nil {
+func (u *system) prepare(ctx context.Context) error {
+	if err := u.db.Migrate(ctx); err != nil {
 		return err
 	}
-	version, err := w.db.Version(ctx)
+	version, err := u.db.Version(ctx)
 	if err != nil || version != 0 {
 		return err
 	}
-	_, err = w.db.EditRoutes(ctx, route.Edit{Who: "lars up", Changes: seeds})
+	_, err = u.db.EditRoutes(ctx, route.Edit{Who: "lars up", Changes: seeds})
 	return err
 }
 
 // construct makes the services and binds them, since the agent has to know where
 // the others listen.
-func (w *whole) construct() (err error) {
-	w.dns, err = dns.New(dns.Config{
-		Reactor: reactorConfig(w.dnsPort), Store: w.db, BadRows: w.badRows, Log: w.log,
+func (u *system) construct() (err error) {
+	u.dns, err = dns.New(dns.Config{
+		Reactor: reactorConfig(u.dnsPort), Store: u.db, BadRows: u.badRows, Log: u.log,
 	})
 	if err != nil {
 		return err
 	}
-	if err := w.dns.Listen(); err != nil {
+	if err := u.dns.Listen(); err != nil {
 		return because(err, syscall.EADDRINUSE, "here it is --dns-port; does Lars run already?")
 	}
-	w.reporter, err = reporter.New(reporter.Config{Reactor: reactorConfig(w.repPort), Sink: w.db, Log: w.log, Build: version})
+	u.reporter, err = reporter.New(reporter.Config{Reactor: reactorConfig(u.repPort), Sink: u.db, Log: u.log, Build: version})
 	if err != nil {
 		return err
 	}
-	if err := w.reporter.Listen(); err != nil {
+	if err := u.reporter.Listen(); err != nil {
 		return because(err, syscall.EADDRINUSE, "here it is --reporter-port; does Lars run already?")
 	}
-	return w.constructAgent()
+	return u.constructAgent()
 }
 
-func (w *whole) constructAgent() (err error) {
-	w.agentCfg.DNS.Addrs = []string{w.dns.Addr().String()}
-	w.agentCfg.Reporter.Addrs = []string{w.reporter.Addr().String()}
-	w.agentCfg.Log, w.agentCfg.Build = w.log, version
-	if w.agent, err = agent.New(*w.agentCfg); err != nil {
+func (u *system) constructAgent() (err error) {
+	u.agentCfg.DNS.Addrs = []string{u.dns.Addr().String()}
+	u.agentCfg.Reporter.Addrs = []string{u.reporter.Addr().String()}
+	u.agentCfg.Log, u.agentCfg.Build = u.log, version
+	if u.agent, err = agent.New(*u.agentCfg); err != nil {
 		return err
 	}
-	if err := w.agent.Listen(); err != nil {
+	if err := u.agent.Listen(); err != nil {
 		return err
 	}
-	w.pages.Metrics = []prometheus.Collector{w.dns.Metrics(), w.reporter.Metrics(), w.agent.Metrics()}
-	w.pages.Ready, w.pages.Remark, w.pages.Log = w.ready, w.dns.Stale, w.log
-	w.inside = debug.New(w.pages)
-	w.agent.Mount(w.inside.Handle)
-	return w.inside.Listen()
+	u.pages.Metrics = []prometheus.Collector{u.dns.Metrics(), u.reporter.Metrics(), u.agent.Metrics()}
+	u.pages.Ready, u.pages.Remark, u.pages.Log = u.ready, u.dns.Stale, u.log
+	u.server = debug.New(u.pages)
+	u.agent.Mount(u.server.Handle)
+	return u.server.Listen()
 }
 
 // reactorConfig is for a server that has one machine to serve.
@@ -189,8 +189,8 @@ func reactorConfig(port int) reactor.ServerConfig {
 	return reactor.ServerConfig{Addr: netip.AddrPortFrom(loopback, uint16(port)), Loops: 1}
 }
 
-func (w *whole) ready() error {
-	for _, ready := range []func() error{w.dns.Ready, w.reporter.Ready, w.agent.Ready} {
+func (u *system) ready() error {
+	for _, ready := range []func() error{u.dns.Ready, u.reporter.Ready, u.agent.Ready} {
 		if err := ready(); err != nil {
 			return err
 		}
@@ -199,25 +199,25 @@ func (w *whole) ready() error {
 }
 
 // greet says what listens where and what to try.
-func (w *whole) greet() {
-	addrs := w.agent.Addrs()
+func (u *system) greet() {
+	addrs := u.agent.Addrs()
 	ports := make([]string, len(addrs))
 	for i, a := range addrs {
 		ports[i] = fmt.Sprint(a.Port())
 	}
-	s := w.settings
+	s := u.settings
 	s.printf("Lars is up; ^C ends it.\n\n")
 	s.printf("  agent     %s, UDP ports %s\n", addrs[0].Addr(), strings.Join(ports, ", "))
-	s.printf("  dns       %s\n  reporter  %s\n  database  %s\n", w.dns.Addr(), w.reporter.Addr(), w.db)
-	if pages := w.inside.Addr(); pages.IsValid() {
+	s.printf("  dns       %s\n  reporter  %s\n  database  %s\n", u.dns.Addr(), u.reporter.Addr(), u.db)
+	if pages := u.server.Addr(); pages.IsValid() {
 		s.printf("  pages     http://%s/\n", pages)
 	}
 	s.printf("\nTry in another terminal:\n\n")
-	ask, store := w.askFlag(), w.storeFlag()
+	ask, store := u.askFlag(), u.storeFlag()
 	s.printf("  lars gethost 1/1%s\n  lars simulator 1/1%s\n", ask, ask)
 	s.printf("  lars route add 1/1 127.0.0.1:7005%s\n  lars getroute 1/1%s\n  lars status 1/1%s\n", store, ask, store)
-	if w.inside.Addr().IsValid() {
-		s.printf("  lars agent hosts 1/1%s\n", w.pagesFlag())
+	if u.server.Addr().IsValid() {
+		s.printf("  lars agent hosts 1/1%s\n", u.pagesFlag())
 	}
 	s.printf("\n")
 }
@@ -225,26 +225,26 @@ func (w *whole) greet() {
 // askFlag, storeFlag and pagesFlag return what a command in another terminal needs
 // to find this agent, this database and these pages: nothing, if they are where it
 // looks by itself.
-func (w *whole) askFlag() string {
-	if addr := w.agent.Addr().String(); addr != client.DefaultAgent {
+func (u *system) askFlag() string {
+	if addr := u.agent.Addr().String(); addr != client.DefaultAgent {
 		return " --agent " + addr
 	}
 	return ""
 }
 
-func (w *whole) storeFlag() string {
-	if tables.IsDefault(w.db) {
+func (u *system) storeFlag() string {
+	if tables.IsDefault(u.db) {
 		return ""
 	}
-	dsn := w.db.String()
+	dsn := u.db.String()
 	if rest, ok := strings.CutPrefix(dsn, "mysql://"); ok { // the password is not shown
 		dsn = "mysql://" + strings.Replace(rest, "@", ":PASSWORD@", 1)
 	}
 	return " --dsn '" + dsn + "'"
 }
 
-func (w *whole) pagesFlag() string {
-	if addr := w.inside.Addr().String(); addr != defaultPages {
+func (u *system) pagesFlag() string {
+	if addr := u.server.Addr().String(); addr != defaultPages {
 		return " --pages " + addr
 	}
 	return ""

@@ -16,7 +16,7 @@ var (
 	ErrVersion = errors.New("the version was printed")
 )
 
-// Parse loads a set from the arguments behind the program's name and the
+// Parse loads a set from the arguments after the program's name and the
 // environment; -config FILE names the file. It prints to stdout for -h and
 // -version only. Its errors are those of Load, ErrHelp, ErrVersion, and others
 // that wrap ErrUsage.

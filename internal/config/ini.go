@@ -100,7 +100,7 @@ func parseLine(text string) (line, error) {
 }
 
 // unquote returns the text between the quote at the start of a value and the next
-// one. Within double quotes, \" is a quote; within backquotes, all is as it stands.
+// one. Within double quotes, \" is a quote; within backquotes, no character is special.
 func unquote(text string) (string, error) {
 	quote := text[0]
 	end := 1

@@ -101,7 +101,7 @@ func (l *fileLoad) take(ln line, err error) {
 	case ln.heading != "":
 		l.enter(ln)
 	case l.heading == "":
-		l.note(ln, "key %s stands before any section, want [section] above it", ln.name)
+		l.note(ln, "key %s comes before any section, want [section] above it", ln.name)
 	case l.section != "":
 		l.assign(ln)
 	}

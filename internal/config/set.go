@@ -31,7 +31,7 @@ func (k Key) Flag() string { return k.Section + "." + k.Name }
 // String returns the key as messages write it: [reactor] threadNum.
 func (k Key) String() string { return "[" + k.Section + "] " + k.Name }
 
-// entry is a Key with the variable behind it.
+// entry is a Key with the variable that it fills.
 type entry struct {
 	Key
 
@@ -46,7 +46,7 @@ type entry struct {
 
 // Set is the list of keys that one program takes. Make it with NewSet.
 type Set struct {
-	// Version is what -version prints behind the name. Empty: the version that
+	// Version is what -version prints after the name. Empty: the version that
 	// the Go tool stamped into the binary.
 	Version string
 

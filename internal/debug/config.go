@@ -12,12 +12,12 @@ import (
 type Config struct {
 	// Addr is the address to listen on, as in 127.0.0.1:7780 or localhost:0.
 	// Empty or "off": none, the server does nothing. An address that is not
-	// loopback shows everything to everybody who can reach it.
+	// loopback shows all of it to everybody who can reach it.
 	Addr string
 
 	// Profiles says whether /debug/pprof/ is shown: "on", "off", or "auto" (also the
-	// empty text): only on loopback. A profile costs CPU and shows the inside of the
-	// process to those who can reach the pages.
+	// empty text): only on loopback. A profile costs CPU and exposes the process to
+	// everybody who can reach the pages.
 	Profiles string
 
 	// Explicit says that an operator chose Addr. A port in use is an error then;

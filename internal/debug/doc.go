@@ -1,5 +1,5 @@
-// Package debug is the HTTP server that shows operators the inside of a running
-// service: metrics, health, profiles, and pages in JSON.
+// Package debug is the HTTP server with which operators inspect a running server:
+// metrics, health, profiles, and pages in JSON.
 //
 //	cfg := debug.Bind(set, "127.0.0.1:7780") // [debug] addr
 //	cfg.Metrics = []prometheus.Collector{service.Metrics()}

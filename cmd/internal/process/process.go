@@ -81,7 +81,7 @@ type Unit interface {
 	Serve(ctx context.Context) error // returns when all of it has ended
 }
 
-// looper is a unit that stands on event loops.
+// looper is a unit that runs event loops.
 type looper interface{ Loops() int }
 
 // maxReserve bounds what reserve adds: the garbage collector marks on a quarter of
@@ -110,7 +110,7 @@ func reserve(units []Unit) {
 
 // Run binds all units, then serves them until ctx is done or one of them ends.
 // They are stopped one after the other, the last one first, and each has ended
-// before the next is told. It returns the first error of a unit. An error of
+// before the next one is stopped. It returns the first error of a unit. An error of
 // Listen leaves what was bound before it to the end of the process.
 func Run(ctx context.Context, units ...Unit) error {
 	for _, u := range units {
