@@ -40,14 +40,20 @@ type world struct {
 // newWorld makes the tables and gives service 1/1 the hosts A and B.
 func newWorld(t *testing.T, bin, dsn string) *world {
 	t.Helper()
-	w := &world{
+	w := bareWorld(t, bin, dsn)
+	w.lars("db", "migrate")
+	w.lars("route", "add", "1/1", hostA.String(), hostB.String())
+	return w
+}
+
+// bareWorld leaves the database as it is.
+func bareWorld(t *testing.T, bin, dsn string) *world {
+	t.Helper()
+	return &world{
 		t: t, bin: bin, dsn: dsn,
 		dnsPort: freePorts(t, "tcp", 1), repPort: freePorts(t, "tcp", 1),
 		agentPort: freePorts(t, "udp", 3), pagesPort: freePorts(t, "tcp", 1),
 	}
-	w.lars("db", "migrate")
-	w.lars("route", "add", "1/1", hostA.String(), hostB.String())
-	return w
 }
 
 // start starts all servers and returns when the agent has the route of 1/1.
