@@ -20,11 +20,16 @@ const maxWho = 255
 // cannot be seen either, the error is a *route.UnknownEditError; after any other
 // error the edit was not made.
 func (db *DB) EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error) {
+	return db.editRoutes(ctx, edit, false)
+}
+
+// editRoutes is EditRoutes, for services of any size if unlimited.
+func (db *DB) editRoutes(ctx context.Context, edit route.Edit, unlimited bool) (route.EditResult, error) {
 	if err := validate(edit); err != nil {
 		return route.EditResult{}, fmt.Errorf("store: edit routes: %w", err)
 	}
 	timeout := db.options.commitTimeout() + db.options.QueryTimeout*time.Duration(len(edit.Changes)/100)
-	e := &edits{db: db, edit: edit, mayBeMade: edit.ID != ""}
+	e := &edits{db: db, edit: edit, unlimited: unlimited, mayBeMade: edit.ID != ""}
 	if edit.ID == "" {
 		e.edit.ID = rand.Text()
 	}
@@ -37,8 +42,9 @@ func (db *DB) EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult
 // edits is one edit with all tries to make it. It is used by one goroutine.
 type edits struct {
 	// Immutable.
-	db   *DB
-	edit route.Edit
+	db        *DB
+	edit      route.Edit
+	unlimited bool // services may have more hosts than a frame holds
 
 	mayBeMade bool               // look into the audit before the next try
 	broken    bool               // a commit broke, and nobody has looked since
@@ -52,7 +58,7 @@ func (e *edits) try(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback()
-	one := &editor{ctx: ctx, tx: tx, db: e.db, dialect: e.db.dialect, edit: e.edit, now: e.db.options.Now().Unix()}
+	one := &editor{ctx: ctx, tx: tx, db: e.db, dialect: e.db.dialect, edit: e.edit, unlimited: e.unlimited, now: e.db.options.Now().Unix()}
 	version, err := one.lockVersion()
 	if err != nil {
 		return err

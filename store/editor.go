@@ -35,6 +35,8 @@ type editor struct {
 	dialect *dialect
 	edit    route.Edit
 	now     int64 // Unix seconds
+
+	unlimited bool // services may have more hosts than a frame holds
 }
 
 // run makes the edit on top of a version, up to the commit.
@@ -46,7 +48,7 @@ func (e *editor) run(version uint64) (route.EditResult, error) {
 	if err := e.checkUnchanged(version, stored); err != nil {
 		return route.EditResult{}, err
 	}
-	p, err := makePlan(e.edit, stored)
+	p, err := makePlan(e.edit, stored, e.unlimited)
 	if err != nil {
 		return route.EditResult{}, err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -42,7 +43,7 @@ func eachDialect(t *testing.T, test func(*env)) {
 		if err := createSQLite(src); err != nil {
 			t.Fatal(err)
 		}
-		raw, err := openSQLite(src, time.Minute)
+		raw, err := openSQLite(src, time.Minute, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,6 +25,8 @@ type plan struct {
 	insert   []placement
 	touched  []route.Key // in order
 	services []route.ServiceChange
+
+	unlimited bool // immutable
 }
 
 // placement is a host of a service.
@@ -34,9 +36,9 @@ type placement struct {
 }
 
 // makePlan works out what an edit has to write, given what is stored of each
-// service that it names.
-func makePlan(edit route.Edit, stored map[route.Key][]storedRow) (*plan, error) {
-	p := new(plan)
+// service that it names. No service grows beyond route.MaxHosts unless unlimited.
+func makePlan(edit route.Edit, stored map[route.Key][]storedRow, unlimited bool) (*plan, error) {
+	p := &plan{unlimited: unlimited}
 	for _, key := range editedKeys(edit) {
 		if err := p.add(key, edit.Changes, stored[key]); err != nil {
 			return nil, err
@@ -68,7 +70,7 @@ func (p *plan) add(key route.Key, changes []route.Change, rows []storedRow) erro
 			whole = whole || c.Action == route.Set || c.Action == route.Remove && len(c.Hosts) == 0
 		}
 	}
-	if len(after) > route.MaxHosts && len(after) > len(before) {
+	if !p.unlimited && len(after) > route.MaxHosts && len(after) > len(before) {
 		return fmt.Errorf("service %v would have %d hosts, but %d fit one frame to the agents; spread them over several services",
 			key, len(after), route.MaxHosts)
 	}

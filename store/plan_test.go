@@ -65,7 +65,7 @@ func TestMakePlan(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := makePlan(route.Edit{Who: "me", Changes: tt.changes}, tt.stored)
+			got, err := makePlan(route.Edit{Who: "me", Changes: tt.changes}, tt.stored, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,10 +84,10 @@ func TestMakePlanLimit(t *testing.T) {
 		rows = append(rows, storedRow{id: int64(i), host: host(uint32(i + 1)), valid: true})
 	}
 	stored := map[route.Key][]storedRow{key(1, 1): rows}
-	if _, err := makePlan(route.Edit{Changes: []route.Change{remove(key(1, 1), host(1))}}, stored); err != nil {
+	if _, err := makePlan(route.Edit{Changes: []route.Change{remove(key(1, 1), host(1))}}, stored, false); err != nil {
 		t.Errorf("remove one: %v", err)
 	}
-	if _, err := makePlan(route.Edit{Changes: []route.Change{add(key(1, 1), host(0))}}, stored); err == nil {
+	if _, err := makePlan(route.Edit{Changes: []route.Change{add(key(1, 1), host(0))}}, stored, false); err == nil {
 		t.Error("one more was added")
 	}
 }

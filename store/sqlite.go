@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"strings"
@@ -45,9 +46,9 @@ var sqliteDialect = &dialect{
 // context, so it is short, and the operation is tried again.
 const busyWait = 100 * time.Millisecond
 
-// openSQLite opens an existing file; createSQLite makes one. A mistyped path
-// is so an error, not an empty database. busy bounds the wait for a lock.
-func openSQLite(src source, busy time.Duration) (*sql.DB, error) {
+// openSQLite opens an existing file; createSQLite makes one. A mistyped path is
+// therefore an error, not an empty database. busy bounds the wait for a lock.
+func openSQLite(src source, busy time.Duration, logger *slog.Logger) (*sql.DB, error) {
 	q := url.Values{
 		"mode": {"rw"},
 		// Writers take the lock when they begin: taking it later, after a
@@ -64,7 +65,7 @@ func openSQLite(src source, busy time.Duration) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(&sqliteConnector{connector, src.path}), nil
+	return sql.OpenDB(&sqliteConnector{Connector: connector, path: src.path, logger: logger}), nil
 }
 
 // createSQLite makes the file if it does not exist, readable by its owner
@@ -111,7 +112,8 @@ func wayOutSQLite(src source, err error) error {
 	case sqlite3.SQLITE_CANTOPEN:
 		return cannotOpen(src.path, err)
 	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
-		return fmt.Errorf("%w; %s is no SQLite database, or a damaged one: name another file, or restore it", err, src.path)
+		return fmt.Errorf("%w; %s is no SQLite database, or a damaged one: name another file, or move this one away "+
+			"with its -wal and -shm and bring a backup back: lars db restore BACKUP", err, src.path)
 	case sqlite3.SQLITE_READONLY:
 		return fmt.Errorf("%w; this user has to be able to write %s and its folder", err, src.path)
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:

@@ -3,30 +3,103 @@ package store
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
+	"io/fs"
+	"log/slog"
 	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // sqliteConnector makes connections to a SQLite file that end when another file
 // takes its place. A connection would else go on with the file that it opened,
 // deleted or not: edits in the new one would never be seen, and what is written
 // would be lost, without an error.
+//
+// What the former file left in its write-ahead log must not be applied to the
+// new one, which SQLite would do: it takes the log by its name. Such a log is
+// known by its inode, and put aside.
 type sqliteConnector struct {
 	driver.Connector
-	path string
+
+	// Immutable.
+	path   string
+	logger *slog.Logger
+
+	mu   sync.Mutex  // guards everything below; held while the file is opened
+	file os.FileInfo // that the last connection opened, nil if none
+	wal  os.FileInfo // its write-ahead log, nil if none
 }
 
 // Connect implements driver.Connector.
 func (c *sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	// Looking before opening errs on the side of opening once too often.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// Looking before opening errs on the side of opening once too often. What
+	// is wrong with a file, opening it shows.
 	file, err := os.Stat(c.path)
 	if err != nil {
-		file = nil // what is wrong with the file, opening it tells
+		file = nil
+	}
+	if c.file != nil && file != nil && !os.SameFile(c.file, file) {
+		if err := c.noteReplaced(); err != nil {
+			return nil, err
+		}
 	}
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
+	c.file, c.wal = file, nil
+	if wal, err := os.Stat(c.walPath()); err == nil {
+		c.wal = wal
+	}
 	return &sqliteConn{conn.(driverConn), c.path, file}, nil
+}
+
+func (c *sqliteConnector) walPath() string { return c.path + "-wal" }
+
+// noteReplaced names the change, and puts the write-ahead log of the former file
+// aside. Of several processes that find it, one does so.
+func (c *sqliteConnector) noteReplaced() error {
+	unlock, err := lockFolder(filepath.Dir(c.path))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	aside := ""
+	if wal, err := os.Stat(c.walPath()); err == nil && c.wal != nil && os.SameFile(wal, c.wal) {
+		aside = c.walPath() + ".replaced"
+		if err := os.Rename(c.walPath(), aside); err != nil {
+			return err
+		}
+		// It only says where what is in the log.
+		if err := os.Remove(c.path + "-shm"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	c.logger.Warn("store: another file has taken the place of the database, going on with it; "+
+		"to bring a backup back, use lars db restore", "file", c.path, "log of the former file", aside)
+	return nil
+}
+
+// lockFolder keeps other processes of ours from putting logs aside in a folder
+// until unlock is called.
+func lockFolder(folder string) (unlock func(), err error) {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		f.Close()
+		return nil, &fs.PathError{Op: "lock", Path: folder, Err: err}
+	}
+	return func() { f.Close() }, nil
 }
 
 // driverConn is what the driver's connections are to package sql.

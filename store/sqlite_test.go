@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,5 +72,51 @@ func TestAnotherFileInItsPlaceIsNoticed(t *testing.T) {
 	e.edit(db, route.Change{Action: route.Remove, Key: key(2, 2)})
 	if got := e.load(other).Hosts(key(2, 2)); len(got) > 0 {
 		t.Errorf("the edit went elsewhere: %v", got)
+	}
+}
+
+// A backup that was moved over the database of a running server: SQLite applied
+// the log of the former file to it, which undid the restore or damaged it.
+func TestFinding24FileMovedOverTheDatabase(t *testing.T) {
+	folder := t.TempDir()
+	path, backup := filepath.Join(folder, "lars.db"), filepath.Join(folder, "backup.db")
+	e := &env{T: t, dsn: "sqlite:" + path, clock: &clock{now: now}, bad: new(badRows)}
+	log := new(logText)
+	e.migrated()
+	other := e.open()
+	db, err := Open(e.dsn, Options{Logger: slog.New(slog.NewTextHandler(log, nil)), Now: e.clock.read})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for i := range int32(50) {
+		e.edit(db, add(key(i, 1), host(1)))
+	}
+	if _, err := db.Backup(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	was := e.load(db)
+	for i := range int32(50) {
+		e.edit(db, set(key(i, 1), host(2), host(3)))
+	}
+	e.load(other) // a second server, with connections of its own
+
+	if err := os.Rename(backup, path); err != nil {
+		t.Fatal(err)
+	}
+	for name, server := range map[string]*DB{"the one": db, "the other": other} {
+		if diff := route.Diff(was, e.load(server)); len(diff) > 0 {
+			t.Errorf("%s: %d services are not those of the backup", name, len(diff))
+		}
+		if err := server.checkIntegrity(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	e.edit(other, add(key(9, 9), host(9)))
+	if got := e.load(db).Hosts(key(9, 9)); len(got) != 1 {
+		t.Errorf("the two are on two files: %v", got)
+	}
+	if got := log.String(); strings.Count(got, "another file has taken the place") != 1 || !strings.Contains(got, path) {
+		t.Errorf("want one line that names the file, got %q", got)
 	}
 }

@@ -16,8 +16,9 @@ var ErrNoSchema = errors.New("the database lacks the tables of this version")
 
 // Options are the knobs of a DB. The zero value works.
 type Options struct {
-	// Logger hears of each move to another database host, of each migration,
-	// and of versions that look like those of a wrong clock. Nil: silence.
+	// Logger hears of each move to another database host or file, of each
+	// migration, and of versions that look like those of a wrong clock. Nil:
+	// silence.
 	Logger *slog.Logger
 
 	// Now is the clock for versions and audit. Nil: time.Now.
@@ -124,7 +125,7 @@ func openPool(src source, options Options, busy, readTimeout time.Duration) (*sq
 	var h *hosts
 	var err error
 	if src.dialect == sqliteDialect {
-		if pool, err = openSQLite(src, busy); err != nil {
+		if pool, err = openSQLite(src, busy, options.Logger); err != nil {
 			return nil, nil, err
 		}
 	} else {

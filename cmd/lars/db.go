@@ -1,15 +1,17 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"lars.internal/cmd/internal/tables"
+	"lars.internal/store"
 )
 
 func newDB(s *settings) *cobra.Command {
-	return group("db", "Look after the database", newMigrate(s))
+	return group("db", "Look after the database", newMigrate(s), newBackup(s), newRestore(s), newCopy(s))
 }
 
 func newMigrate(s *settings) *cobra.Command {
@@ -34,5 +36,119 @@ harm to run it before each start.`,
 			s.printf("the tables of %s are up to date\n", db)
 			return nil
 		},
+	}
+}
+
+func newBackup(s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "backup FILE",
+		Short: "Write all of the database into a new SQLite file",
+		Long: `Write all that the database holds, of whatever kind it is, into a new SQLite file, while
+the servers go on to use it. The file is checked and complete when it appears.`,
+		Example: "  lars db backup lars-2026-01-31.db",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage(c, "which file? Name one that does not exist yet")
+			}
+			return s.withStore(func(db *store.DB) error {
+				copied, err := db.Backup(c.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				s.printCopied("backed up", copied)
+				return nil
+			})
+		},
+	}
+}
+
+func newRestore(s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Bring a backup back",
+		Long: `Bring a backup back that lars db backup made, while the servers go on to use the database.
+It is checked first. An empty database gets all of it, tables included. Where there is
+something already, routes and names become those of the backup, by one edit as any
+other, which agents get pushed; history, audit and statistics stay what they are.`,
+		Example: "  lars db restore lars-2026-01-31.db",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage(c, "which file? Name a backup that lars db backup made")
+			}
+			return s.withStoreFrom(tables.OpenToMigrate, func(db *store.DB) error {
+				r, err := db.Restore(c.Context(), who(), args[0])
+				if err != nil {
+					return err
+				}
+				s.printRestored(r)
+				return nil
+			})
+		},
+	}
+}
+
+func newCopy(s *settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "copy FROM [TO]",
+		Short: "Copy all of one database into another, from SQLite to MySQL for example",
+		Long: `Copy all that one database holds, routes, their history, the audit, names and statistics,
+into another of any kind, which has its tables and is empty. FROM and TO are DSNs;
+without TO, it is the database that the other commands use, so that no password is on
+the command line. What was written is compared with what was read.`,
+		Example: "  export LARS_STORE_DSN=mysql://lars:PASSWORD@db1:3306/lars_dns\n" +
+			"  lars db migrate\n  lars db copy sqlite:/var/lib/lars/lars.db",
+		RunE: func(c *cobra.Command, args []string) error {
+			switch len(args) {
+			case 1:
+			case 2:
+				s.dsn = args[1]
+			default:
+				return usage(c, "copy from where to where? Name one DSN or two")
+			}
+			return s.copyFrom(c.Context(), args[0])
+		},
+	}
+}
+
+func (s *settings) copyFrom(ctx context.Context, dsn string) error {
+	s.warnOfPassword("FROM", dsn)
+	from, err := store.Open(dsn, s.storeOptions(slog.LevelWarn))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return s.withStore(func(to *store.DB) error {
+		copied, err := store.Copy(ctx, from, to)
+		if err != nil {
+			return err
+		}
+		s.printCopied("copied", copied)
+		return nil
+	})
+}
+
+func (s *settings) printCopied(what string, c store.Copied) {
+	t := s.newTable("TABLE", "ROWS")
+	for _, table := range c.Tables {
+		t.row(table.Name, table.Rows)
+	}
+	t.flush()
+	s.printf("%s and compared, routes of version %d\n", what, c.Version)
+}
+
+func (s *settings) printRestored(r store.Restored) {
+	switch {
+	case r.Copied.Tables != nil:
+		s.printCopied("restored", r.Copied)
+	case !r.Edit.Changed:
+		s.printf("the routes are those of the backup already, nothing changed\n")
+	default:
+		added, removed := 0, 0
+		for _, service := range r.Edit.Services {
+			added += len(service.Added)
+			removed += len(service.Removed)
+		}
+		s.printf("%d services changed: %d hosts added, %d removed\nversion %d\n",
+			len(r.Edit.Services), added, removed, r.Edit.Version)
 	}
 }

@@ -81,7 +81,11 @@ func (s *settings) storeOptions(level slog.Level) store.Options {
 // withStore calls f with the database, after it has named it on standard error:
 // what is edited and shown there is of that database alone.
 func (s *settings) withStore(f func(*store.DB) error) error {
-	db, err := s.openStore(tables.Open, s.storeOptions(slog.LevelWarn))
+	return s.withStoreFrom(tables.Open, f)
+}
+
+func (s *settings) withStoreFrom(open opener, f func(*store.DB) error) error {
+	db, err := s.openStore(open, s.storeOptions(slog.LevelWarn))
 	if err != nil {
 		return err
 	}

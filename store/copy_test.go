@@ -1,0 +1,217 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"lars.internal/internal/testdb"
+	"lars.internal/route"
+)
+
+// fill puts something into every table that Copy copies.
+func (e *env) fill(db *DB) {
+	e.Helper()
+	e.edit(db, add(key(1, 2), host(1), host(2)), add(key(-1, 3), host(3)))
+	e.edit(db, remove(key(1, 2), host(1)))
+	many := make([]route.Host, 700) // more than a statement takes
+	for i := range many {
+		many[i] = host(uint32(1000 + i))
+	}
+	e.edit(db, set(key(7, 7), many...))
+	statuses := []route.CallStatus{status(1, 1, 10, 1), status(2, 1, 10, 3)}
+	statuses[1].Overload = true
+	if _, err := db.UpsertStatus(e.Context(), statuses); err != nil {
+		e.Fatal(err)
+	}
+	e.exec(`INSERT INTO ModIDConfig (modid, content) VALUES (1, 'Zoë''s lists')`)
+	e.exec(`INSERT INTO CmdIDConfig (cmdid, content) VALUES (2, 'fetch')`)
+}
+
+// emptyOn returns an empty database with tables, of each kind.
+func emptyOn(t *testing.T) map[string]*env {
+	s := testdb.MariaDB(t)
+	return map[string]*env{
+		"sqlite":  {T: t, dsn: "sqlite:" + filepath.Join(t.TempDir(), "to.db"), clock: &clock{now: now}, bad: new(badRows)},
+		"mariadb": {T: t, dsn: s.DSN(), raw: s.DB(), clock: &clock{now: now}, bad: new(badRows)},
+	}
+}
+
+// contentsOf returns what a database holds, by table.
+func (e *env) contentsOf(db *DB) map[string][][]any {
+	e.Helper()
+	tx, end, err := db.beginLong(e.Context(), nil)
+	if err != nil {
+		e.Fatal(err)
+	}
+	defer end()
+	all := make(map[string][][]any)
+	for _, table := range copyTables {
+		_, err := table.each(e.Context(), tx, func(row []any) error {
+			all[table.name] = append(all[table.name], row)
+			return nil
+		})
+		if err != nil {
+			e.Fatal(err)
+		}
+	}
+	return all
+}
+
+func TestCopy(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		from := e.migrated()
+		e.fill(from)
+		for kind, target := range emptyOn(e.T) {
+			to := target.migrated()
+			c, err := Copy(e.Context(), from, to)
+			if err != nil {
+				e.Fatalf("to %s: %v", kind, err)
+			}
+			e.want("version", target.version(to), e.version(from))
+			e.want("version in the result", c.Version, e.version(from))
+			e.want("hosts in the result", c.Rows("RouteData"), uint64(702))
+			if diff := cmp.Diff(e.contentsOf(from), target.contentsOf(to)); diff != "" {
+				e.Errorf("to %s: contents (-from +to):\n%s", kind, diff)
+			}
+			// The copy goes on where the first was.
+			target.edit(to, add(key(1, 2), host(9)))
+			if _, err := Copy(e.Context(), from, to); !errors.Is(err, ErrNotEmpty) {
+				e.Errorf("to %s, which is not empty: got error %v", kind, err)
+			}
+		}
+	})
+}
+
+// A copy that fails leaves nothing.
+func TestCopyIsAllOrNothing(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		from := e.migrated()
+		e.fill(from)
+		if from.dialect == sqliteDialect {
+			e.exec(`UPDATE ServerCallStatus SET overload = 'of two letters'`) // CHAR(1) takes no such text
+			to := emptyOn(e.T)["mariadb"]
+			db := to.migrated()
+			if _, err := Copy(e.Context(), from, db); err == nil || !strings.Contains(err.Error(), "table ServerCallStatus") {
+				e.Fatalf("got error %v", err)
+			}
+			e.want("rows", to.number(`SELECT COUNT(*) FROM RouteData`), int64(0))
+			e.want("version", to.version(db), uint64(0))
+		}
+		bare, err := Open("sqlite:"+filepath.Join(e.TempDir(), "none.db"), Options{})
+		if err != nil {
+			e.Fatal(err)
+		}
+		defer bare.Close()
+		_, err = Copy(e.Context(), from, bare)
+		e.wantMigrateHint("to a database without tables", err)
+	})
+}
+
+// A backup is taken while the database is in use, and comes back as an edit.
+func TestFinding24BackupAndRestore(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.fill(db)
+		was := e.load(db)
+		path := filepath.Join(e.TempDir(), "backup ?#.db")
+		if _, err := db.Backup(e.Context(), path); err != nil {
+			e.Fatal(err)
+		}
+		if _, err := db.Backup(e.Context(), path); err == nil || !strings.Contains(err.Error(), "there is a file of that name") {
+			e.Errorf("a second backup to the same name: got error %v", err)
+		}
+		if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+			e.Errorf("beside the backup lie %v, %v", left, err)
+		}
+
+		e.edit(db, remove(key(7, 7)), add(key(5, 5), host(5)))
+		e.exec(`UPDATE ModIDConfig SET content = 'wrong'`)
+		wrong, mark := e.load(db), e.look(db)
+		r, err := db.Restore(e.Context(), "ann", path)
+		if err != nil {
+			e.Fatal(err)
+		}
+		restored := e.load(db)
+		if diff := route.Diff(was, restored); len(diff) > 0 {
+			e.Errorf("services that differ from the backup: %v", diff)
+		}
+		e.want("restored in one edit", r.Edit.Version, wrong.Version()+1)
+		e.want("name", e.number(`SELECT COUNT(*) FROM ModIDConfig WHERE content = 'Zoë''s lists'`), int64(1))
+		// So a dns service that runs brings the services in, like those of any edit.
+		changes, err := db.Changed(e.Context(), mark, e.look(db))
+		if err != nil {
+			e.Fatal(err)
+		}
+		if diff := cmp.Diff([]route.Key{key(5, 5), key(7, 7)}, changes.Keys); diff != "" {
+			e.Errorf("announced (-want +got):\n%s", diff)
+		}
+		e.want("audit rows of the restore", e.number(`SELECT COUNT(*) FROM RouteAudit WHERE who = 'ann'`), int64(2))
+	})
+}
+
+// A database that is gone comes back with all that it held.
+func TestFinding24RestoreIntoNothing(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.fill(db)
+		path := filepath.Join(e.TempDir(), "backup.db")
+		if _, err := db.Backup(e.Context(), path); err != nil {
+			e.Fatal(err)
+		}
+		for kind, target := range emptyOn(e.T) {
+			to := target.open()
+			if _, err := to.Restore(e.Context(), "ann", path); err != nil {
+				e.Fatalf("to %s: %v", kind, err)
+			}
+			if diff := cmp.Diff(e.contentsOf(db), target.contentsOf(to)); diff != "" {
+				e.Errorf("to %s: contents (-was +restored):\n%s", kind, diff)
+			}
+		}
+	})
+}
+
+// What is no backup takes nothing away.
+func TestFinding24RestoreChecksTheBackup(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.fill(db)
+		folder := e.TempDir()
+		good := filepath.Join(folder, "good.db")
+		if _, err := db.Backup(e.Context(), good); err != nil {
+			e.Fatal(err)
+		}
+		text, err := os.ReadFile(good)
+		if err != nil {
+			e.Fatal(err)
+		}
+		damaged := strings.Repeat("x", 4096)
+		tests := []struct{ name, content, wal, want string }{
+			{"empty.db", "", "", "no use"},
+			{"text.db", "no database at all", "", "no use"},
+			{"cut.db", string(text[:len(text)/2]), "", "no use"},
+			{"damaged.db", string(text[:8192]) + damaged + string(text[8192+len(damaged):]), "", "no use"},
+			{"live.db", string(text), "something", "in use"},
+		}
+		for _, tt := range tests {
+			path := filepath.Join(folder, tt.name)
+			if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
+				e.Fatal(err)
+			}
+			if tt.wal != "" {
+				if err := os.WriteFile(path+"-wal", []byte(tt.wal), 0o600); err != nil {
+					e.Fatal(err)
+				}
+			}
+			_, err := db.Restore(e.Context(), "ann", path)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				e.Errorf("%s: got error %v, want %q", tt.name, err, tt.want)
+			}
+		}
+		e.want("hosts", e.number(`SELECT COUNT(*) FROM RouteData`), int64(702))
+	})
+}
