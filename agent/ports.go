@@ -208,6 +208,17 @@ func (p *ports) overflow() uint64 {
 	return sum
 }
 
+// receiveErrors returns how often receiving datagrams failed.
+func (p *ports) receiveErrors() uint64 {
+	var sum uint64
+	if servers := p.servers.Load(); servers != nil {
+		for _, s := range servers {
+			sum += s.Loop().Stats().ReceiveErrors
+		}
+	}
+	return sum
+}
+
 // garbage returns the number of datagrams and messages that were dropped as
 // nothing that an agent understands.
 func (p *ports) garbage() uint64 {

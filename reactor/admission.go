@@ -8,7 +8,7 @@ import (
 // admission counts a server's connections and decides which of them may stay.
 // The unproven ones have a pool of their own, in which a new connection takes
 // the place of the oldest: peers that keep silent, however many, push out each
-// other and nobody who proves itself soon.
+// other, and no peer that proves itself soon.
 type admission struct {
 	// Immutable after NewServer; 0 is no limit. See ServerConfig.
 	maxConns, maxPerAddr, maxUnproven, maxUnprovenPerAddr int

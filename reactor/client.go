@@ -81,7 +81,7 @@ type ClientConfig struct {
 // Conn, Loop and Run are safe from any goroutine.
 //
 // A new connection starts clean: what was sent on the old one and not yet
-// written is dropped with it, always as whole messages. Who needs more sends
+// written is dropped with it, always in complete messages. A program that needs more sends
 // again from OnStart.
 type Client struct {
 	// Immutable after NewClient.

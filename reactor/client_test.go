@@ -251,7 +251,7 @@ func TestClientDrainHasADeadline(t *testing.T) {
 			cfg := ClientConfig{
 				Addrs: []netip.AddrPort{addr}, DrainTimeout: 50 * time.Millisecond,
 				OnStart: func(c *Conn) { started <- c }, OnClose: onClose,
-				Conn: ConnConfig{CloseTimeout: 10 * patience},
+				Conn: ConnConfig{CloseTimeout: 10 * waitLimit},
 			}
 			if shared {
 				cfg.Loop = runLoop(t)

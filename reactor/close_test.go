@@ -33,7 +33,7 @@ func TestCloseDrainsThenWaitsForThePeer(t *testing.T) {
 	onClose, closed := closes(1)
 	s := serve(t, ServerConfig{
 		Router: closing(size, (*Conn).Close), OnClose: onClose,
-		Conn: ConnConfig{MaxFrame: size, HardCap: size + HeaderSize, CloseTimeout: 10 * patience},
+		Conn: ConnConfig{MaxFrame: size, HardCap: size + HeaderSize, CloseTimeout: 10 * waitLimit},
 	})
 	p := dialPeer(t, s.Addr())
 	p.send(1, "")
@@ -60,7 +60,7 @@ func TestCloseThrowsInputAway(t *testing.T) {
 		c.Send(2, []byte("bye"))
 		c.Close()
 	})
-	s := serve(t, ServerConfig{Router: r, Conn: ConnConfig{CloseTimeout: 10 * patience}})
+	s := serve(t, ServerConfig{Router: r, Conn: ConnConfig{CloseTimeout: 10 * waitLimit}})
 	p := dialPeer(t, s.Addr())
 	p.write(bytes.Repeat(frame(1, strings.Repeat("x", 1000)), 3000))
 	p.want(2, "bye")

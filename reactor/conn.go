@@ -192,7 +192,7 @@ type Conn struct {
 	pending atomic.Int64 // unsent bytes in writing and out; grows under mu
 
 	mu        sync.Mutex // guards everything below
-	out       []byte     // output that was sent, behind writing
+	out       []byte     // output that was sent, to follow writing
 	scheduled bool       // a flush is certain to come: Send need not ask for one
 	sendErr   error      // what Send returns from now on
 }
@@ -487,7 +487,7 @@ func socketError(fd int) error {
 	return io.EOF
 }
 
-// closeReason tells what an error of a system call means for the connection.
+// closeReason returns what an error of a system call means for the connection.
 func closeReason(n int, err error) error {
 	if err == nil && n == 0 {
 		return io.EOF

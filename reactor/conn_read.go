@@ -129,8 +129,8 @@ func (c *Conn) complete(b []byte, t *turn) ([]byte, error) {
 	return b, nil
 }
 
-// missing returns how many bytes the frame that is held needs, as far as its
-// header tells; at least one.
+// missing returns how many bytes the frame that is held still needs, or its
+// header, if that is not complete; at least one.
 func (c *Conn) missing() int {
 	have := c.in[c.inStart:]
 	need := HeaderSize

@@ -67,7 +67,7 @@ func (c *Conn) enqueue(id int32, body []byte) (wake bool, err error) {
 func (c *Conn) Reply(id int32, body []byte) error {
 	size := HeaderSize + len(body)
 	if c.sealed.Load() || c.hasOut.Load() || len(body) > c.end.cfg.MaxFrame {
-		return c.Send(id, body) // fails, or goes behind what was sent before
+		return c.Send(id, body) // fails, or follows what was sent before
 	}
 	if c.unsent()+size > c.end.cfg.HardCap {
 		return ErrOutputFull

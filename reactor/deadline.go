@@ -14,6 +14,9 @@ func (c *Conn) listen() { c.lastInput, c.frameSince = c.loop.now, c.loop.now }
 // checkInput ends the connection if a deadline has passed, and comes back at the
 // next one.
 func (c *Conn) checkInput() {
+	if c.state != stateOpen {
+		return
+	}
 	at, reason := c.inputDeadline()
 	switch {
 	case reason == nil:

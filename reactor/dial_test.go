@@ -29,7 +29,7 @@ func silentAddr(t *testing.T) netip.AddrPort {
 	return addr
 }
 
-// unanswered makes one connection, and tells whether it hangs.
+// unanswered makes one connection, and reports whether it hangs.
 func unanswered(t *testing.T, addr netip.AddrPort) bool {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)

@@ -118,7 +118,7 @@ func fillDescriptors(t *testing.T, addr netip.AddrPort) (in []*peer, turnedAway 
 	return in, turnedAway
 }
 
-// tryEcho tells whether the peer is served. Silence fails the test: it would
+// tryEcho reports whether the peer is served. Silence fails the test: it would
 // run into the peer's deadline.
 func tryEcho(p *peer) bool {
 	p.t.Helper()

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for an event that has to come.
-const patience = 20 * time.Second
+// waitLimit is how long a test waits for an event that has to come.
+const waitLimit = 20 * time.Second
 
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
 
@@ -38,8 +38,8 @@ func await[T any](t testing.TB, c <-chan T, what string) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
-		t.Fatalf("no %s within %v", what, patience)
+	case <-time.After(waitLimit):
+		t.Fatalf("no %s within %v", what, waitLimit)
 		panic("unreachable")
 	}
 }
@@ -49,9 +49,9 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !holds(); <-tick.C {
+	for deadline := time.Now().Add(waitLimit); !holds(); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", waitLimit, what)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func dialPeer(t testing.TB, addr netip.AddrPort) *peer {
 }
 
 func newPeer(t testing.TB, nc net.Conn) *peer {
-	nc.SetDeadline(time.Now().Add(patience))
+	nc.SetDeadline(time.Now().Add(waitLimit))
 	return &peer{t: t, TCPConn: nc.(*net.TCPConn), r: bufio.NewReader(nc)}
 }
 
@@ -193,7 +193,7 @@ func listenPeer(t testing.TB) (addr netip.AddrPort, accept func() *peer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ln.Close() })
-	ln.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
+	ln.(*net.TCPListener).SetDeadline(time.Now().Add(waitLimit))
 	return netip.MustParseAddrPort(ln.Addr().String()), func() *peer {
 		t.Helper()
 		nc, err := ln.Accept()

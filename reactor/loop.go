@@ -39,7 +39,7 @@ const (
 	streamEdge = inputEdge | unix.EPOLLOUT | unix.EPOLLRDHUP
 )
 
-// pollable is what sits behind a descriptor.
+// pollable is what a descriptor belongs to.
 type pollable interface {
 	onReady(events uint32) // descriptor is ready; runs on the loop
 	onLoopClosed()         // the loop ends: release the descriptor now
@@ -55,7 +55,7 @@ func (t task) run() { t() }
 
 // slot is a place in the loop's table of descriptors. An event carries the
 // slot's index and its generation, so an event of a descriptor that was closed
-// earlier in the same batch hits nobody, whoever has the slot by then.
+// earlier in the same batch has no effect, even if the slot is in use again.
 type slot struct {
 	generation uint32
 	p          pollable
@@ -122,7 +122,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	return err
 }
 
-// Stop ends Run. It does not wait: Done tells when Run is over.
+// Stop ends Run. It does not wait: Done is closed when Run is over.
 func (l *Loop) Stop() {
 	l.Post(func() { l.stopping = true })
 }
@@ -214,9 +214,9 @@ func (l *Loop) yield() {
 	}
 }
 
-// prepareWait returns the timeout of the next wait in milliseconds. Whoever
-// enqueues before sleeping is true is seen here; whoever enqueues after it
-// wakes the loop.
+// prepareWait returns the timeout of the next wait in milliseconds. A task
+// that is enqueued before sleeping is true is seen here; one that is enqueued
+// after it wakes the loop.
 func (l *Loop) prepareWait() int {
 	if len(l.ready) > 0 {
 		return 0
@@ -246,7 +246,7 @@ func (l *Loop) deliver(ev *unix.EpollEvent) {
 	}
 }
 
-// runReady gives another turn to whoever stopped at its budget.
+// runReady gives another turn to all that stopped at their budget.
 func (l *Loop) runReady() {
 	if len(l.ready) == 0 {
 		return
@@ -352,7 +352,7 @@ func (l *Loop) shut() {
 // clock returns the loop's time: monotonic, since NewLoop.
 func (l *Loop) clock() time.Duration { return time.Since(l.epoch) }
 
-// eventfd is the pollable behind wakefd. It is registered edge-triggered and
+// eventfd is the pollable of wakefd. It is registered edge-triggered and
 // never read: each write is an edge.
 type eventfd struct{}
 

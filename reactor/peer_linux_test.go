@@ -17,7 +17,7 @@ import (
 
 // A network that went silent was noticed after 940 s when output was on its way:
 // keepalive keeps quiet then, and the kernel repeats the output for so long.
-// Both sides notice within 10 s, whoever was sending what.
+// Both sides notice within 10 s, whichever side sends.
 func TestFinding01SilentCutIsNoticed(t *testing.T) {
 	const limit = 10 * time.Second
 	cases := map[string]struct {
@@ -127,7 +127,7 @@ func newLink(t *testing.T) *link {
 	return l
 }
 
-// flowing reports whether something has arrived from whoever sends.
+// flowing reports whether something has arrived from each side that sends.
 func (l *link) flowing(server, client bool) bool {
 	return (!server || l.atClient.Load() > 0) && (!client || l.atServer.Load() > 0)
 }
@@ -185,7 +185,7 @@ func TestPeerLost(t *testing.T) {
 		"silent for too short":           {unix.TCPInfo{Unacked: 1, Last_ack_recv: 5999, Last_data_recv: 90_000, Retransmits: 9}, false},
 		"sends and does not acknowledge": {unix.TCPInfo{Unacked: 1, Last_ack_recv: 90_000, Last_data_recv: 100, Retransmits: 9}, false},
 		"closed window":                  {unix.TCPInfo{Notsent_bytes: 1, Last_ack_recv: 50_000, Last_data_recv: 90_000, Probes: 1}, false},
-		"silent behind a closed window":  {unix.TCPInfo{Notsent_bytes: 1, Last_ack_recv: 50_000, Last_data_recv: 90_000, Probes: 2}, true},
+		"silent with a closed window":    {unix.TCPInfo{Notsent_bytes: 1, Last_ack_recv: 50_000, Last_data_recv: 90_000, Probes: 2}, true},
 	}
 	for name, c := range cases {
 		if got := peerLost(&c.info, timeout); got != c.lost {

@@ -10,7 +10,7 @@ import (
 
 // A socket that is bound to 0.0.0.0 or [::] answers from the address that the
 // kernel would choose for a new datagram, which need not be the one that was
-// asked, and then the peer drops the answer. Such a socket is told the asked
+// asked, and then the peer drops the answer. Such a socket gets the asked
 // address with each datagram (IP_PKTINFO of ip(7), IPV6_PKTINFO of ipv6(7)) and
 // hands it back with the answer, in the memory in which it came. A socket that is
 // bound to one address does without: there it costs and changes nothing.
@@ -19,7 +19,8 @@ import (
 // message, and what aligns it.
 type pktinfo [unix.SizeofCmsghdr + unix.SizeofInet6Pktinfo + 4]byte
 
-// askForPktinfo makes the kernel tell the asked address, if addr leaves it open.
+// askForPktinfo makes the kernel add the asked address to each datagram, if addr
+// leaves it open.
 func askForPktinfo(fd int, addr netip.AddrPort) (asked bool, err error) {
 	if !addr.Addr().IsUnspecified() {
 		return false, nil

@@ -36,7 +36,7 @@ func (r *Router[P]) HandleOther(handler func(peer P, id int32, body []byte)) {
 	r.other = handler
 }
 
-// dispatch runs the handler of a message and tells whether there was one.
+// dispatch runs the handler of a message and reports whether there was one.
 func (r *Router[P]) dispatch(peer P, id int32, body []byte) bool {
 	if uint32(id) < denseIDs {
 		if h := r.dense[id]; h != nil {

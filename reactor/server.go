@@ -375,7 +375,7 @@ func (s *Server) gone(c *Conn) {
 	s.checkEmpty()
 }
 
-// prove gives a connection its place, or tells that there is none. It runs on
+// prove gives a connection its place, or an error if there is none. It runs on
 // the connection's loop.
 func (s *Server) prove(c *Conn) error {
 	err := s.admission.prove(c)

@@ -135,7 +135,7 @@ func TestResolveNames(t *testing.T) {
 		{"port zero", []string{"localhost:0"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 			defer cancel()
 			got, err := ResolveNames(tt.names...)(ctx)
 			switch {

@@ -15,8 +15,8 @@ func TestShutdownDrains(t *testing.T) {
 	r.Handle(3, func(c *Conn, _ []byte) { c.Send(4, make([]byte, size)); asked <- true })
 	onClose, closed := closes(2)
 	s := newServer(t, ServerConfig{
-		Router: r, OnClose: onClose, Loops: 2, DrainTimeout: 10 * patience,
-		Conn: ConnConfig{MaxFrame: size, HardCap: size + HeaderSize, CloseTimeout: 10 * patience},
+		Router: r, OnClose: onClose, Loops: 2, DrainTimeout: 10 * waitLimit,
+		Conn: ConnConfig{MaxFrame: size, HardCap: size + HeaderSize, CloseTimeout: 10 * waitLimit},
 	})
 	done := goServe(s, context.Background())
 	idle, slow := dialPeer(t, s.Addr()), dialPeer(t, s.Addr())
@@ -61,7 +61,7 @@ func TestStopAcceptingLeavesTheConnections(t *testing.T) {
 	p.want(2, "hello")
 	s.StopAccepting()
 	s.StopAccepting()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(waitLimit); ; {
 		nc, err := net.Dial("tcp", s.Addr().String())
 		if err != nil {
 			break
@@ -110,18 +110,18 @@ func TestDrainEnds(t *testing.T) {
 			s.Shutdown(context.Background())
 		}},
 		{"by DrainTimeout after the context", 50 * time.Millisecond, func(_ *Server, cancel func()) { cancel() }},
-		{"by Shutdown's context", 10 * patience, func(s *Server, _ func()) {
+		{"by Shutdown's context", 10 * waitLimit, func(s *Server, _ func()) {
 			ctx, cancel := context.WithCancel(context.Background())
 			time.AfterFunc(50*time.Millisecond, cancel)
 			s.Shutdown(ctx)
 		}},
-		{"by Close", 10 * patience, func(s *Server, _ func()) { s.Close() }},
-		{"by Close during Shutdown", 10 * patience, func(s *Server, _ func()) {
+		{"by Close", 10 * waitLimit, func(s *Server, _ func()) { s.Close() }},
+		{"by Close during Shutdown", 10 * waitLimit, func(s *Server, _ func()) {
 			s.Shutdown(context.Background())
 			<-s.stop
 			s.Close()
 		}},
-		{"by Close after the context", 10 * patience, func(s *Server, cancel func()) {
+		{"by Close after the context", 10 * waitLimit, func(s *Server, cancel func()) {
 			cancel()
 			s.Close()
 		}},
@@ -131,7 +131,7 @@ func TestDrainEnds(t *testing.T) {
 			onClose, closed := closes(1)
 			s := newServer(t, ServerConfig{
 				DrainTimeout: c.drain, OnClose: onClose,
-				Conn: ConnConfig{CloseTimeout: 10 * patience},
+				Conn: ConnConfig{CloseTimeout: 10 * waitLimit},
 			})
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
@@ -153,7 +153,7 @@ func TestDrainEnds(t *testing.T) {
 // One peer that did not close kept a server from ending for all of 5 s. It gets
 // its answers and the end of the stream, and a moment to close.
 func TestFinding50PeerThatDoesNotCloseHoldsUpNobody(t *testing.T) {
-	s := newServer(t, ServerConfig{DrainTimeout: 10 * patience, Conn: ConnConfig{CloseTimeout: 10 * patience}})
+	s := newServer(t, ServerConfig{DrainTimeout: 10 * waitLimit, Conn: ConnConfig{CloseTimeout: 10 * waitLimit}})
 	done := goServe(s, context.Background())
 	p := dialPeer(t, s.Addr())
 	p.send(1, "the last request")
@@ -176,7 +176,7 @@ func TestLingerBeginsWhenAllIsAcknowledged(t *testing.T) {
 		}
 		c.Close()
 	})
-	s := serve(t, ServerConfig{Router: r, Conn: ConnConfig{CloseTimeout: 10 * patience, LingerTimeout: linger}})
+	s := serve(t, ServerConfig{Router: r, Conn: ConnConfig{CloseTimeout: 10 * waitLimit, LingerTimeout: linger}})
 	p := dialSlowPeer(t, s.Addr())
 	p.send(3, "")
 	late, loop := make(chan bool), s.Loops()[0]
@@ -218,7 +218,7 @@ func TestCloseWithoutServe(t *testing.T) {
 // lives on one of its loops is still of use to handlers.
 func TestDrainLeavesAClientOnTheLoopAlone(t *testing.T) {
 	back := serve(t, ServerConfig{})
-	front := newServer(t, ServerConfig{DrainTimeout: 10 * patience})
+	front := newServer(t, ServerConfig{DrainTimeout: 10 * waitLimit})
 	done := goServe(front, context.Background())
 	answers := make(chan string, 1)
 	r := NewRouter[*Conn]()

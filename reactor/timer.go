@@ -34,7 +34,7 @@ func (l *Loop) Every(d time.Duration, f func()) *Timer {
 	return t
 }
 
-// Stop takes the timer back and tells whether it was still to come. Call it
+// Stop takes the timer back and reports whether it was still to come. Call it
 // on the loop only.
 func (t *Timer) Stop() bool {
 	if t.index < 0 {

@@ -56,7 +56,7 @@ func TestTimerStop(t *testing.T) {
 	})
 	done := make(chan bool)
 	onLoop(t, l, func() { l.After(40*time.Millisecond, func() { close(done) }) })
-	await(t, done, "timer behind the stopped ones")
+	await(t, done, "timer after the stopped ones")
 }
 
 func TestTimerReset(t *testing.T) {

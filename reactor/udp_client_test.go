@@ -119,7 +119,7 @@ func TestUDPClientOutlivesARefusal(t *testing.T) {
 	serveUDP(t, UDPConfig{Addr: addr})
 	tick := time.NewTicker(time.Millisecond) // a datagram may fall to the last refusal
 	defer tick.Stop()
-	late := time.After(patience)
+	late := time.After(waitLimit)
 	for {
 		select {
 		case got := <-answers:
@@ -142,7 +142,7 @@ func TestUDPClientHearsItsPeerAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	server.SetDeadline(time.Now().Add(patience))
+	server.SetDeadline(time.Now().Add(waitLimit))
 	r, answers := answering(10)
 	c := runUDPClient(t, UDPConfig{Addr: netip.MustParseAddrPort(server.LocalAddr().String()), Router: r})
 	c.Send(1, nil)
@@ -169,7 +169,7 @@ func TestUDPClientReplies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	server.SetDeadline(time.Now().Add(patience))
+	server.SetDeadline(time.Now().Add(waitLimit))
 	c := runUDPClient(t, UDPConfig{Addr: netip.MustParseAddrPort(server.LocalAddr().String()), Router: udpEchoes()})
 	c.Send(9, []byte("first"))
 	b := make([]byte, 100)
@@ -230,7 +230,7 @@ func TestUDPBatchWithABadDatagram(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sink.Close()
-	sink.SetDeadline(time.Now().Add(patience))
+	sink.SetDeadline(time.Now().Add(waitLimit))
 	for _, bad := range []int{0, 2, 4} {
 		l := NewLoop(nil)
 		fd, err := connectUDP(netip.MustParseAddrPort(sink.LocalAddr().String()), 1<<16)

@@ -60,7 +60,7 @@ type udpPeer struct {
 
 func newUDPPeer(t testing.TB, addr netip.AddrPort) udpPeer {
 	nc := dialUDP(t, addr)
-	nc.SetDeadline(time.Now().Add(patience))
+	nc.SetDeadline(time.Now().Add(waitLimit))
 	return udpPeer{t, nc}
 }
 
@@ -131,7 +131,7 @@ var notFrames = map[string][]byte{
 	"empty":          {},
 	"half a header":  frame(1, "")[:HeaderSize-1],
 	"body too short": frame(1, "hello")[:HeaderSize+4],
-	"bytes behind":   append(frame(1, "hello"), 'x'),
+	"bytes after it": append(frame(1, "hello"), 'x'),
 	"two frames":     append(frame(1, "a"), frame(1, "b")...),
 	"negative":       badHeader(-1),
 	"least number":   badHeader(math.MinInt32),

@@ -34,7 +34,7 @@ type udpSocket struct {
 	loop   *Loop
 	router *Router[*Packet]
 	fd     int
-	asked  bool // the kernel tells the asked address with each datagram
+	asked  bool // the kernel adds the asked address to each datagram
 
 	index    int32
 	live     bool // registered
@@ -43,7 +43,7 @@ type udpSocket struct {
 	sick     bool // receiving failed at the last look
 	rx, tx   *datagrams
 	names    []unix.RawSockaddrInet6 // senders of rx; large enough for IPv4 too
-	infos    []pktinfo               // addresses that were asked, of rx; nil: nobody wants to know
+	infos    []pktinfo               // addresses that were asked, of rx; nil: the socket has one address
 	answers  int                     // slots of tx that wait to be sent
 	answered uint64                  // bytes in them
 	packet   Packet

@@ -41,8 +41,9 @@ func child(mode string) {
 		})
 	case "limit":
 		c := &reactor.ServerConfig{MaxConns: 1000, Loops: 2}
+		fmt.Sscan(os.Getenv("POOL"), &c.MaxUnproven)
 		FitConns(slog.New(slog.NewTextHandler(os.Stderr, nil)), c)
-		fmt.Println(c.MaxConns)
+		fmt.Println(c.MaxConns + c.MaxUnproven)
 		os.Exit(0)
 	}
 }
@@ -228,17 +229,20 @@ func TestFinding06HangupEndsACommandInOrder(t *testing.T) {
 // the pages and the database need.
 func TestFinding09ConnectionsFitTheLimit(t *testing.T) {
 	cases := []struct {
-		limit, conns int
-		warns        bool
+		limit, pool, conns int
+		warns              bool
 	}{
-		{1134, 1000, false}, // 1000 and 64 + 2 * 3 + 64
-		{1133, 999, true},
-		{512, 378, true},
-		{100, 1, true},
+		{1134, 0, 1000, false}, // 1000 and 64 + 2 * 3 + 64
+		{1133, 0, 999, true},
+		{512, 0, 378, true},
+		{100, 0, 1, true},
+		{1634, 500, 1500, false}, // with the unproven ones,
+		{1400, 500, 1266, false}, // which give way first
+		{1134, 500, 1000, true},
 	}
 	for _, c := range cases {
 		cmd := exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d && exec %q", c.limit, os.Args[0]))
-		cmd.Env = append(os.Environ(), childMode+"=limit")
+		cmd.Env = append(os.Environ(), childMode+"=limit", fmt.Sprint("POOL=", c.pool))
 		var log strings.Builder
 		cmd.Stderr = &log
 		out, err := cmd.Output()
