@@ -137,7 +137,7 @@ func (a *Agent) Close() {
 	}
 }
 
-// begin tells whether Serve is called for the first time.
+// begin reports whether Serve is called for the first time.
 func (a *Agent) begin() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -127,6 +127,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		BackoffMin:     reconnectMin,
 		BackoffMax:     reconnectMax,
 		DrainTimeout:   drainTimeout,
+		Conn:           reactor.ConnConfig{KeepAlive: cfg.KeepAlive, PeerTimeout: cfg.PeerTimeout},
 		Log:            cfg.Log,
 	}
 	cfg.DNS.name(&connect)
@@ -221,7 +222,7 @@ func (d *dnsClient) started(conn *reactor.Conn) {
 	d.watch = conn.Loop().Every(watchInterval, func() { d.watchSilence(conn) })
 	d.link.up(conn)
 	if len(d.renewing) == 0 {
-		d.ask(conn, question) // whether anybody is there
+		d.ask(conn, question) // shows whether the other side answers
 	}
 	d.renew(conn)
 }

@@ -3,15 +3,21 @@
 //
 //	cfg := agent.Config{DNS: ..., Reporter: ...}
 //	cfg.Log = log
-//	a, err := agent.New(*cfg)
+//	a, err := agent.New(cfg)
 //	err = a.Listen()       // a port in use ends the start here
 //	err = a.Serve(ctx)     // returns nil when ctx is done and all is drained
 //
 // Routes come from a dns service and call statistics go to a report service,
-// over one TCP connection each. Routes are pulled when somebody asks for a
+// over one TCP connection each. Routes are pulled when a program asks for a
 // service, pulled again when they are old or a connection starts, and changed
 // by pushes. Without any dns service the agent goes on with what it knows,
-// after a start with what it finds in its snapshot file.
+// after a start with what it finds in its snapshot file. Call statistics stay in
+// the agent until the report service has acknowledged them.
+//
+// Of several servers of a kind the agent begins with one drawn at random. It
+// leaves one that is gone, silent or hangs within 10 s, and a dns service that
+// answers nothing within 2 s where no route is known. It returns to the first
+// one minutes after that is back.
 //
 // All methods are safe for concurrent use. Each UDP port and each TCP client
 // has an event loop; they meet in an engine whose parts have a lock each.

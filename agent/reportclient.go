@@ -105,6 +105,7 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 		BackoffMin:     reconnectMin,
 		BackoffMax:     reconnectMax,
 		DrainTimeout:   drainTimeout,
+		Conn:           reactor.ConnConfig{KeepAlive: cfg.KeepAlive, PeerTimeout: cfg.PeerTimeout},
 		Log:            cfg.Log,
 	}
 	cfg.Reporter.name(&connect)
@@ -120,7 +121,7 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 }
 
 // run keeps the connection until ctx is done. Then it sends what there is and
-// drains, and tells if something is left.
+// drains, and logs what is left.
 func (r *reportClient) run(ctx context.Context) error {
 	running, end := context.WithCancel(context.Background())
 	defer end()
@@ -205,7 +206,7 @@ func (r *reportClient) goOn(conn *reactor.Conn) {
 }
 
 // sendSome sends up to n services of the present flush while fewer than mark
-// bytes wait to be written, and tells whether the flush is done.
+// bytes wait to be written, and reports whether the flush is done.
 func (r *reportClient) sendSome(conn *reactor.Conn, n, mark int) bool {
 	for ; n > 0; n-- {
 		for r.left == 0 {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -36,12 +37,8 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	if c.Agent == "" {
-		c.Agent = DefaultAgent
-	}
-	if c.Timeout == 0 {
-		c.Timeout = DefaultTimeout
-	}
+	c.Agent = cmp.Or(c.Agent, DefaultAgent)
+	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 }
 
 // resolve validates c and returns the address of the agent's first port.

@@ -147,8 +147,8 @@ func (k *Keeper) Load() (*route.Table, time.Time) {
 	return table, asOf
 }
 
-// putAside keeps a bad file for whoever wants to know what became of it: the
-// next write would replace it. What is no file at all stays where it is.
+// putAside keeps a bad file, so that an operator can look at it: the next write
+// would replace it. What is no file at all stays where it is.
 func (k *Keeper) putAside(reason error) {
 	kept, name := "", k.cfg.Path+BadSuffix
 	if info, err := os.Lstat(k.cfg.Path); err == nil && info.Mode().IsRegular() && os.Rename(k.cfg.Path, name) == nil {

@@ -1,5 +1,5 @@
-// Package atomicfile replaces a file as a whole: whoever opens it finds the
-// old content or the new one, also after a crash or a full disk.
+// Package atomicfile replaces a file as a whole: a reader finds the old content
+// or the new one, also after a crash or a full disk.
 //
 //	err := atomicfile.Write("/var/lib/lars/routes", func(w io.Writer) error {
 //		return route.WriteSnapshot(w, table, loaded)

@@ -20,8 +20,8 @@ type Policy struct {
 	Min, Max time.Duration
 
 	// Spread is the largest share of a pause that is taken off at random, 0 to
-	// 1, so that those who failed together do not try again together. Default
-	// 0: none.
+	// 1, so that attempts that failed together are not repeated together.
+	// Default 0: none.
 	Spread float64
 
 	// Random returns a number in [0, 1). Default: math/rand/v2.

@@ -81,7 +81,7 @@ func (o *Outage) end() {
 	}
 }
 
-// User is one of those who use the thing. Owned by one goroutine.
+// User is one user of the thing. Owned by one goroutine.
 type User struct {
 	outage  *Outage // immutable
 	failing bool

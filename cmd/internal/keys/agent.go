@@ -22,6 +22,8 @@ func Agent(s *config.Set) *agent.Config {
 	s.Int(&c.MaxServices, "agent", "max_services", d.MaxServices, config.Between(1, 10_000_000), "services with hosts kept at most")
 	s.Duration(&c.KeepEmptied, "agent", "keep_emptied", d.KeepEmptied, config.Between(time.Second, 24*time.Hour), "time for which hosts are kept when a route turns empty without an edit")
 	s.Int(&c.MetricsServices, "agent", "metrics_services", d.MetricsServices, config.Between(1, 10_000), "services with gauges of their own in /metrics")
+	s.Duration(&c.KeepAlive, "agent", "keep_alive", d.KeepAlive, config.Between(time.Second, 24*time.Hour), "silence after which the kernel asks for a server's machine")
+	s.Duration(&c.PeerTimeout, "agent", "peer_timeout", d.PeerTimeout, config.Between(time.Second, 24*time.Hour), "time for which a server's machine may leave output unacknowledged")
 	bindPeers(s, &c.DNS, d.DNS, "dnsserver", "route service")
 	bindPeers(s, &c.Reporter, d.Reporter, "reporter", "report service")
 	bindBalance(s, &c.Balance, d.Balance)
