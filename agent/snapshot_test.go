@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"lars.internal/keep"
+	"lars.internal/larspb"
 	"lars.internal/route"
 )
 
@@ -133,5 +135,40 @@ func TestSnapshotAgesWhileNobodyAnswers(t *testing.T) {
 	_, at, err := keep.Read(file)
 	if err != nil || time.Since(at) < 59*time.Minute {
 		t.Errorf("the snapshot is of %v, %v; want %v", at, err, hourAgo)
+	}
+}
+
+// A dns service that could not confirm its own table confirms no route of an
+// agent.
+func TestFinding21StaleAnswersConfirmNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes")
+	var stale atomic.Bool
+	dns := startPeer(t, func(conn net.Conn, id int32, body []byte) {
+		if id != larspb.IDGetRouteRequest {
+			return
+		}
+		q := parse(t, body, new(larspb.GetRouteRequest))
+		answer := responseOf(route.Key{Modid: q.Modid, Cmdid: q.Cmdid}, hostsN(2))
+		answer.Level, answer.Version, answer.Stale = 1, 7, stale.Load()
+		write(t, conn, larspb.IDGetRouteResponse, answer)
+	})
+	clock := newFakeClock()
+	a, _ := startAgent(t, func(c *Config) {
+		c.Snapshot, c.Clock = file, clock.read
+		c.DNS.Addrs, c.Reporter.Addrs = []string{dns.addr.String()}, []string{startReporter(t).addr.String()}
+	})
+	p := newProgram(t, a, 0)
+	p.served(key12)
+	right := func() time.Duration { return time.Duration(a.dns.right.Load()) }
+	eventually(t, "the routes are confirmed", func() bool { return right() == clock.read() })
+	stale.Store(true)
+	clock.advance(time.Hour)
+	answers := a.dns.answers.Load()
+	eventually(t, "the route is pulled again", func() bool {
+		p.getHost(key12)
+		return a.dns.answers.Load() > answers
+	})
+	if at := right(); at != clock.read()-time.Hour {
+		t.Errorf("right at %v, want %v", at, clock.read()-time.Hour)
 	}
 }
