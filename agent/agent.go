@@ -7,11 +7,9 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/protobuf/proto"
 
 	"lars.internal/engine"
 	"lars.internal/internal/task"
@@ -45,7 +43,8 @@ func New(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	cfg.run = rand.Uint64() | 1
-	cfg.hello = greeting(&cfg)
+	machine, _ := os.Hostname() // servers do without
+	cfg.hello = larspb.Greeting("agent", cfg.Build, machine, cfg.run)
 	a := &Agent{cfg: cfg}
 	a.engine = newEngine(&a.cfg)
 	a.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: a.snapshot, Name: "agent: ", Log: cfg.Log})
@@ -60,16 +59,6 @@ func New(cfg Config) (*Agent, error) {
 	a.ports = &ports{engine: a.engine, clock: a.cfg.Clock, pull: a.dns.pull, changed: a.events.wake}
 	a.metrics = newMetrics(a)
 	return a, nil
-}
-
-// greeting returns the Hello of an agent.
-func greeting(cfg *Config) []byte {
-	name, _ := os.Hostname()                 // servers do without
-	hello, _ := proto.Marshal(&larspb.Hello{ // of valid text, so it does not fail
-		Level: larspb.Level, Role: "agent", Build: strings.ToValidUTF8(cfg.Build, ""), Name: strings.ToValidUTF8(name, ""),
-		Instance: fmt.Sprintf("%016x", cfg.run),
-	})
-	return hello
 }
 
 // Listen binds the three UDP ports, all or none. An address in use is an error

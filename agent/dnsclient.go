@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math"
 	"slices"
@@ -132,7 +131,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 	}
 	cfg.DNS.name(&connect)
 	if err := cfg.DNS.prover("dns", "[dnsserver]", cfg.Log).Equip(&connect); err != nil {
-		return nil, fmt.Errorf("agent: %w", err)
+		return nil, err
 	}
 	client, err := reactor.NewClient(connect)
 	if err != nil {

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"net/netip"
 	"sync/atomic"
@@ -110,7 +109,7 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 	}
 	cfg.Reporter.name(&connect)
 	if err := cfg.Reporter.prover("reporter", "[reporter]", cfg.Log).Equip(&connect); err != nil {
-		return nil, fmt.Errorf("agent: %w", err)
+		return nil, err
 	}
 	client, err := reactor.NewClient(connect)
 	if err != nil {

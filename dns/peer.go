@@ -1,10 +1,6 @@
 package dns
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"os"
-
 	"google.golang.org/protobuf/proto"
 
 	"lars.internal/larspb"
@@ -71,15 +67,4 @@ func (s *shard) unsubscribe(c *reactor.Conn, body []byte) {
 func (s *shard) refuse(c *reactor.Conn) {
 	s.count.badMessages.add(1)
 	c.Close()
-}
-
-// greeting returns the Hello of this server.
-func greeting(build string) ([]byte, error) {
-	name, err := os.Hostname()
-	if err != nil {
-		name = "" // agents do without
-	}
-	return proto.Marshal(&larspb.Hello{
-		Level: larspb.Level, Role: "dns", Build: build, Name: name, Instance: fmt.Sprintf("%016x", rand.Uint64()),
-	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
@@ -53,9 +54,8 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, room: newRoom(&cfg)}
 	s.state.routes = &s.routes
 	var err error
-	if s.greeting, err = greeting(cfg.Build); err != nil {
-		return nil, fmt.Errorf("dns: Build %q: %w", cfg.Build, err)
-	}
+	machine, _ := os.Hostname() // agents do without
+	s.greeting = larspb.Greeting("dns", cfg.Build, machine, rand.Uint64())
 	if s.gate, err = access.NewGate(cfg.Access); err != nil {
 		return nil, fmt.Errorf("dns: %w", err)
 	}

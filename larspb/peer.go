@@ -1,6 +1,24 @@
 package larspb
 
-import "lars.internal/route"
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"lars.internal/route"
+)
+
+// Greeting returns the body of the Hello of a program of this build. What is no
+// UTF-8 in a text becomes a question mark. instance is a random number of this
+// start of the program.
+func Greeting(role, build, machine string, instance uint64) []byte {
+	body, _ := proto.Marshal(&Hello{ // of valid text, so it does not fail
+		Level: Level, Role: role, Build: strings.ToValidUTF8(build, "?"), Name: strings.ToValidUTF8(machine, "?"),
+		Instance: fmt.Sprintf("%016x", instance),
+	})
+	return body
+}
 
 // Echo is a Ping or a Pong, which look the same.
 type Echo struct {

@@ -3,10 +3,6 @@ package reporter
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -173,16 +169,4 @@ func (r *receipt) give(count *counts) {
 	if errors.Is(err, reactor.ErrOutputFull) {
 		r.conn.Abort()
 	}
-}
-
-// greeting returns the Hello of this server.
-func greeting(build string) ([]byte, error) {
-	name, err := os.Hostname()
-	if err != nil {
-		name = "" // agents do without
-	}
-	return proto.Marshal(&larspb.Hello{
-		Level: larspb.Level, Role: "reporter", Build: strings.ToValidUTF8(build, "?"), Name: strings.ToValidUTF8(name, "?"),
-		Instance: fmt.Sprintf("%016x", rand.Uint64()),
-	})
 }
