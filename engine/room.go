@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"time"
 
 	"lars.internal/route"
@@ -65,7 +64,7 @@ func (e *Engine) TakeGone(dst []route.Key) []route.Key {
 		sh := &e.shards[i]
 		sh.mu.Lock()
 		for _, key := range sh.gone {
-			if sh.services[key] == nil && !slices.Contains(dst, key) {
+			if sh.services[key] == nil {
 				dst = append(dst, key)
 			}
 		}
