@@ -155,7 +155,8 @@ func (d *dnsClient) run(ctx context.Context) error {
 // tick does what has become due by time alone.
 func (d *dnsClient) tick() {
 	due := d.engine.Tick(d.clock())
-	if len(due.Changes) > 0 {
+	for i := range due.Changes {
+		d.routes.changed(&due.Changes[i])
 		d.changed()
 	}
 	gone := d.engine.TakeGone(nil)

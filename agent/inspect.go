@@ -15,7 +15,7 @@ import (
 // MaxPage is the most services on one page.
 const MaxPage = 10_000
 
-// defaultPage is how many services a page has if nobody says.
+// defaultPage is how many services a page has by default.
 const defaultPage = 100
 
 // ServiceInfo is what the agent holds of one service, for people.
@@ -90,7 +90,7 @@ func (a *Agent) Services(after *route.Key, limit int) ServicePage {
 	return page
 }
 
-// Hosts returns a service with its hosts; false if nobody asked for it.
+// Hosts returns a service with its hosts; false if no program has asked for it.
 func (a *Agent) Hosts(key route.Key) (ServiceDetail, bool) {
 	s, ok := a.engine.Explain(key)
 	if !ok {
@@ -148,7 +148,7 @@ func seconds(at, now time.Duration) float64 {
 // may be the Handle of an http.ServeMux:
 //
 //	/agent/services?limit=100&after=1/2   a ServicePage
-//	/agent/hosts?service=1/2              a ServiceDetail, 404 if nobody asked for it
+//	/agent/hosts?service=1/2              a ServiceDetail, 404 if no program has asked for it
 func (a *Agent) Mount(handle func(pattern string, h http.Handler)) {
 	handle("/agent/services", debug.JSON(a.servicesPage))
 	handle("/agent/hosts", debug.JSON(a.hostsPage))

@@ -5,7 +5,7 @@ import (
 	"lars.internal/internal/metrics"
 )
 
-// newMetrics returns what an agent counts. All is read when somebody scrapes,
+// newMetrics returns what an agent counts. All is read at a scrape,
 // from counters that the work itself keeps.
 func newMetrics(a *Agent) *metrics.Set {
 	set := metrics.NewSet("lars_agent_")
@@ -46,7 +46,7 @@ func newMetrics(a *Agent) *metrics.Set {
 }
 
 // healthMetrics are the hosts and services that can be called. Each reads all
-// services, which takes 1 ms for 10,000 services of 10 hosts.
+// services, which takes 0.6 ms for 10,000 of them.
 func healthMetrics(set *metrics.Set, a *Agent) {
 	const hosts = "Hosts of all services; a host counts once for each service."
 	gauge(set, "hosts", hosts, func() uint64 { h := a.engine.Health(); return uint64(h.Hosts - h.Ejected) }, "state", "rotation")

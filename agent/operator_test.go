@@ -211,3 +211,21 @@ func TestFinding17EmptiedRouteIsServedAndSaid(t *testing.T) {
 	s.dns.push(key12) // an edit removes the hosts
 	eventually(t, "the hosts are gone", func() bool { _, code := p.getHost(key12); return code == noExist })
 }
+
+// When the time is over, the hosts of an emptied route go, and that is said, too.
+func TestFinding17KeptHostsGoAfterATime(t *testing.T) {
+	log := newLines()
+	s := startSystem(t, func(c *Config) { c.Log, c.KeepEmptied = log.logger(), time.Millisecond })
+	s.dns.set(key12, hostN(0))
+	p := s.program(0)
+	p.served(key12)
+	empty := responseOf(key12, nil)
+	empty.Removed = false
+	s.dns.send(larspb.IDGetRouteResponse, empty)
+	eventually(t, "the removal is logged", func() bool {
+		return log.count(`agent: route changed" service=1/2 added="" removed=10.0.0.1:1000`) == 1
+	})
+	if s.engine.Known() {
+		t.Error("the service has hosts still")
+	}
+}

@@ -341,3 +341,30 @@ func TestDefect03UpdateUnderLoad(t *testing.T) {
 		t.Errorf("hosts %v at the end", hosts)
 	}
 }
+
+// A pick and an outcome allocate nothing, also where hosts are ejected and come
+// back meanwhile.
+func TestHotPathDoesNotAllocate(t *testing.T) {
+	e := testEngine(0)
+	e.Restore(key12, hostsN(5), 0, 0)
+	e.Restore(route.Key{Modid: 3}, hostsN(5), 0, 0)
+	var now time.Duration
+	var events []Event
+	i := 0
+	if n := testing.AllocsPerRun(5000, func() {
+		h, ticket, _, _ := e.Pick(key12, route.Host{}, now)
+		e.Pick(route.Key{Modid: 3}, route.Host{}, now)
+		o := lb.Outcome{OK: 1, Ticket: ticket}
+		if i%40 < 20 {
+			o = lb.Outcome{Failed: 1}
+		}
+		e.Observe(key12, h, o, now)
+		if i%500 == 0 {
+			events = e.TakeEvents(events[:0])
+		}
+		now += time.Millisecond
+		i++
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

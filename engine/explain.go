@@ -46,7 +46,7 @@ func (e *Engine) Keys() []route.Key {
 	return keys
 }
 
-// Explain returns what is known of a service; false if nobody asked for it.
+// Explain returns what is known of a service; false if no program has asked for it.
 func (e *Engine) Explain(key route.Key) (ServiceState, bool) {
 	sh := e.shardOf(key)
 	sh.mu.Lock()

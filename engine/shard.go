@@ -10,11 +10,10 @@ import (
 )
 
 const (
-	// maxEvents is how many events a shard keeps until somebody takes them.
+	// maxEvents is how many events a shard keeps until they are taken.
 	maxEvents = 256
 
-	// maxGone is how many forgotten services a shard keeps until somebody takes
-	// them.
+	// maxGone is how many forgotten services a shard keeps until they are taken.
 	maxGone = 1024
 )
 
@@ -30,8 +29,8 @@ type Counters struct {
 	Emptied                    uint64 // times that hosts were kept although an answer had none
 	Outdated                   uint64 // answers of a stale table that was older than the route
 	LostResults                uint64 // results of hosts and services that are gone that found no room
-	LostEvents                 uint64 // events that nobody took in time
-	LostGone                   uint64 // forgotten services that nobody took in time
+	LostEvents                 uint64 // events that were not taken in time
+	LostGone                   uint64 // forgotten services that were not taken in time
 }
 
 func (c *Counters) add(o *Counters) {

@@ -40,7 +40,7 @@ type Balancer interface {
 	Events(dst []Event) []Event
 
 	// Shares appends each host with the share of the calls that it gets at the
-	// moment, for those who pick elsewhere. The shares add up to at most 1; the
+	// moment, for picks that are made elsewhere. The shares add up to at most 1; the
 	// rest is refused.
 	Shares(dst []Share) []Share
 

@@ -17,6 +17,8 @@ type Account struct {
 	hosts []route.Host // the host of each row
 	index route.Index  // of hosts
 
+	ejected int // rows of ejected hosts
+
 	// Hosts that left and are still to be reported, the oldest first. Invariant:
 	// without duplicates, and none of them is in hosts unless the account is
 	// closed.
@@ -65,14 +67,7 @@ func (a *Account) Has(h route.Host) bool { return a.index.Find(a.hosts, h) >= 0 
 
 // Hosts returns how many hosts the service has, and how many of them are
 // ejected.
-func (a *Account) Hosts() (all, ejected int) {
-	for i := range a.rows {
-		if a.rows[i].overload {
-			ejected++
-		}
-	}
-	return len(a.rows), ejected
-}
+func (a *Account) Hosts() (all, ejected int) { return len(a.rows), a.ejected }
 
 // update makes hosts the hosts of the account and returns how many results of
 // hosts that left found no room.
@@ -135,7 +130,11 @@ func (a *Account) sweep() {
 
 // leave keeps what is still to be reported of row i.
 func (a *Account) leave(i int) {
-	if r := a.rows[i]; r.news || r.flying {
+	r := a.rows[i]
+	if r.overload {
+		a.ejected--
+	}
+	if r.news || r.flying {
 		a.gone = append(a.gone, goneHost{a.hosts[i], r})
 	}
 }

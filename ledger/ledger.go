@@ -68,8 +68,15 @@ func (l *Ledger) Count(a *Account, h route.Host, o lb.Outcome, e lb.Effect) {
 
 // SetOverload notes whether the host is ejected.
 func (a *Account) SetOverload(h route.Host, ejected bool) {
-	if i := a.index.Find(a.hosts, h); i >= 0 {
-		a.rows[i].overload = ejected
+	i := a.index.Find(a.hosts, h)
+	if i < 0 || a.rows[i].overload == ejected {
+		return
+	}
+	a.rows[i].overload = ejected
+	if ejected {
+		a.ejected++
+	} else {
+		a.ejected--
 	}
 }
 

@@ -3,7 +3,7 @@
 //
 // A Table is an immutable snapshot. An edit makes a new one that shares all
 // that did not change, so readers never wait and an edit costs in proportion
-// to what it touches. Diff tells which services differ between two tables.
+// to what it touches. Diff returns the services that differ between two tables.
 //
 //	t := route.NewTable(7, map[route.Key][]route.Host{k: hosts})
 //	t = t.With(8, map[route.Key][]route.Host{k: nil}) // k is gone

@@ -15,7 +15,7 @@ type Host struct {
 }
 
 // NewHost returns the host with these numbers, as a table or a message holds
-// them. It fails for an address or a port that nobody can call.
+// them. It fails for an address or a port that cannot be called.
 func NewHost(ip uint32, port int64) (Host, error) {
 	if ip == 0 {
 		return Host{}, fmt.Errorf("host 0.0.0.0:%d: the address is zero", port)

@@ -297,3 +297,88 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// The round begins at the place that was handed in and goes on from there. Hosts
+// that come later join the end.
+func TestStart(t *testing.T) {
+	c := New(DefaultConfig(), 7) // 7 modulo 5 hosts is 2
+	update := func(n int) { c.Update(route.AppendEndpoints(nil, hostsOf(n)), 0) }
+	want := func(hosts ...int) {
+		t.Helper()
+		for _, i := range hosts {
+			if h, _, verdict := c.Pick(0, route.Host{}); verdict != lb.Picked || h != host(i) {
+				t.Fatalf("Pick = %v, %v; want %v", h, verdict, host(i))
+			}
+		}
+	}
+	update(5)
+	want(2, 3, 4, 0, 1, 2)
+	update(6)
+	want(3, 4, 0, 1, 2, 5, 3)
+}
+
+// Calls that are observed together count as if each were told by itself, and an
+// ignored one counts nowhere.
+func TestObserveMany(t *testing.T) {
+	one, many := newClassic(2, 0), newClassic(2, 0)
+	report(one, host(0), true, 3, 0)
+	report(one, host(0), false, 15, 0)
+	effect := many.Observe(host(0), lb.Outcome{OK: 3, Failed: 15}, 0)
+	if effect != lb.Counted|lb.Changed|lb.WindowClosed {
+		t.Errorf("effect %b", effect)
+	}
+	if effect := many.Observe(host(0), lb.Outcome{Failed: 1, Kind: lb.KindIgnored}, 0); effect != lb.Counted {
+		t.Errorf("effect %b of an ignored call", effect)
+	}
+	for i := range one.nodes {
+		if one.nodes[i] != many.nodes[i] {
+			t.Errorf("node %d: %+v, one by one %+v", i, many.nodes[i], one.nodes[i])
+		}
+	}
+}
+
+// Events that are not taken are bounded.
+func TestEventsAreBounded(t *testing.T) {
+	c := newClassic(2*maxEvents, 0)
+	for i := range 2 * maxEvents {
+		c.Observe(host(i), lb.Outcome{Failed: 15}, 0)
+	}
+	if n := len(c.Events(nil)); n != maxEvents {
+		t.Errorf("%d events are kept, want %d", n, maxEvents)
+	}
+	if n := len(c.Events(nil)); n != 0 {
+		t.Errorf("%d events are returned twice", n)
+	}
+}
+
+// The shares are those of the picks.
+func TestShares(t *testing.T) {
+	for _, ejected := range []int{0, 1, 3, 4} {
+		c := newClassic(4, ejected)
+		const rounds = 11 * 12 * 10
+		picks := make(map[route.Host]int)
+		for range rounds {
+			if h, verdict := c.Pick(0); verdict == lb.Picked {
+				picks[h]++
+			}
+		}
+		shares := c.Shares(nil)
+		for _, s := range shares {
+			if got := float64(picks[s.Host]) / rounds; math.Abs(got-s.Share) > 0.001 {
+				t.Errorf("%d of 4 ejected: %v has the share %.4f, and %.4f of the picks", ejected, s.Host, s.Share, got)
+			}
+		}
+		if len(shares) != 4 {
+			t.Errorf("%d shares of 4 hosts", len(shares))
+		}
+	}
+}
+
+// Nothing is due by time alone, and nothing is to be probed.
+func TestNothingIsDue(t *testing.T) {
+	c := newClassic(2, 1)
+	c.Probed(host(1), lb.ProbeOK, 0)
+	if next := c.Tick(0); next != lb.Never || len(c.Probes(nil)) != 0 {
+		t.Errorf("next tick %v, probes %v", next, c.Probes(nil))
+	}
+}
