@@ -65,6 +65,25 @@ func TestStartFromSnapshotWithoutStore(t *testing.T) {
 	in.awaitLoaded(t)
 }
 
+// A snapshot whose routes had been confirmed until the end said that it was days
+// old: it kept the moment of its load.
+func TestFinding21SnapshotIsAsOldAsItsConfirmation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "routes")
+	var old bytes.Buffer
+	store := newFakeStore()
+	store.edit(services{k12: {h1}})
+	if err := route.WriteSnapshot(&old, route.NewTable(101, services{k12: {h1}}), time.Now().Add(-240*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, old.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startLoaded(t, store, keepAt(path)).stop() // nothing differs
+	if got := kept(t, path, k12); len(got) != 1 {
+		t.Errorf("the snapshot holds %v", got)
+	}
+}
+
 func TestBadSnapshotIsIgnored(t *testing.T) {
 	var good bytes.Buffer
 	if err := route.WriteSnapshot(&good, route.NewTable(5, services{k12: {h3}}), time.Now()); err != nil {

@@ -82,7 +82,7 @@ func run(ctx context.Context, env process.Env) error {
 	s.pages.Remark = service.Stale
 
 	s.pages.AwaitPort = taken.Running()
-	successor := handover.New(handover.Config{Path: *s.path, Taken: taken, Service: service, Ready: service.Ready, Log: log})
+	successor := handover.New(handover.Config{Path: *s.path, Taken: taken, Addr: s.dns.Reactor.Addr, Service: service, Ready: service.Ready, Log: log})
 
 	// A signal, or a process that takes over, stops, in this order:
 	//  1. the service: what was sent reaches the agents, the snapshot is written;

@@ -78,7 +78,7 @@ func run(ctx context.Context, env process.Env) error {
 	s.pages.Metrics, s.pages.Ready, s.pages.Log = []prometheus.Collector{service.Metrics(), env.Metrics()}, service.Ready, log
 
 	s.pages.AwaitPort = taken.Running()
-	successor := handover.New(handover.Config{Path: *s.path, Taken: taken, Service: service, Ready: service.Ready, Log: log})
+	successor := handover.New(handover.Config{Path: *s.path, Taken: taken, Addr: s.reporter.Reactor.Addr, Service: service, Ready: service.Ready, Log: log})
 
 	// A signal, or a process that takes over, stops, in this order:
 	//  1. the service: connections are closed, what was accepted is stored;

@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -150,6 +151,9 @@ func receive(conn *net.UnixConn) (*os.File, error) {
 type Service interface {
 	// ListenerFile returns a duplicate of its listening socket.
 	ListenerFile() (*os.File, error)
+
+	// Addr returns the address that the socket is bound to.
+	Addr() netip.AddrPort
 }
 
 // Config describes a Unit.
@@ -160,6 +164,10 @@ type Config struct {
 
 	// Taken is what Take returned.
 	Taken *Taken
+
+	// Addr is what the service would listen on without it. A socket that is
+	// bound to another address is named in the log.
+	Addr netip.AddrPort
 
 	// Service is what the socket belongs to. Ready returns nil as soon as it
 	// has something to answer with.
@@ -187,6 +195,10 @@ func (u *Unit) Listen() error { return nil }
 // this one ends.
 func (u *Unit) Serve(ctx context.Context) error {
 	u.cfg.Taken.release()
+	if u.cfg.Taken != nil && u.cfg.Service.Addr() != u.cfg.Addr {
+		u.cfg.Log.Warn("handover: the socket that was taken over is not bound to [reactor] ip, port; "+
+			"to move to that address, start without a handover", "addr", u.cfg.Service.Addr(), "configured", u.cfg.Addr)
+	}
 	if err := u.replace(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 package handover
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +31,8 @@ func newFakeService(t *testing.T) fakeService {
 	t.Cleanup(func() { l.Close() })
 	return fakeService{l.(*net.TCPListener)}
 }
+
+func (s fakeService) Addr() netip.AddrPort { return netip.MustParseAddrPort(s.l.Addr().String()) }
 
 func (s fakeService) ListenerFile() (*os.File, error) { return s.l.File() }
 
@@ -137,6 +141,25 @@ func TestTheOldOneGoesOnWithoutAWordOfTheNewOne(t *testing.T) {
 	stop()
 	if err := result(t, done); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnotherAddressIsNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	service := newFakeService(t)
+	oldDone, _ := run(t, New(config(path, service, nil)))
+	cfg := config(path, service, take(t, path))
+	cfg.Addr = netip.MustParseAddrPort("127.0.0.1:1")
+	var log bytes.Buffer // written before the old one ends, and read then
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	cfg.Path = ""
+	newDone, stop := run(t, New(cfg))
+	if err := result(t, oldDone); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if err := result(t, newDone); err != nil || !strings.Contains(log.String(), "configured=127.0.0.1:1") {
+		t.Errorf("ended with %v, log: %s", err, &log)
 	}
 }
 
