@@ -1,5 +1,5 @@
-// Package admin is what people may do to the routes: it turns what they typed
-// into edits, refuses what makes no sense, and records who did it.
+// Package admin turns what people type into edits of the routes, refuses what
+// makes no sense, and passes on the name of the editor for the audit.
 //
 //	routes := admin.New(db) // a *store.DB, for example
 //	hosts, err := admin.ParseHosts([]string{"10.0.0.1:80", "10.0.0.2:80"})
@@ -8,9 +8,9 @@
 //	err = routes.List(ctx, nil, func(s route.Service) error { ... })
 //
 // Every method is one transaction of the store, announced under one version.
-// A Routes is safe for concurrent use; so must its Store be.
+// A Routes is safe for concurrent use, and its Store has to be.
 //
-// Who a person is, and whether they may, is for the caller to know.
+// The caller knows who a person is and whether they may edit.
 package admin
 
 import (
@@ -32,7 +32,9 @@ const pageSize = 500
 
 // Store is where routes are kept.
 type Store interface {
-	// EditRoutes makes all changes of an edit in one transaction.
+	// EditRoutes makes all changes of an edit in one transaction, once for
+	// each ID. A *route.UnknownEditError means that it may have been made;
+	// after any other error it was not.
 	EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error)
 
 	// AcceptRoutes records that somebody accepts the routes as they are stored.
@@ -51,13 +53,13 @@ type Routes struct {
 // New returns the routes of a store.
 func New(store Store) *Routes { return &Routes{store} }
 
-// Add puts hosts into a service, which comes to be with its first host.
+// Add puts hosts into a service. The first host makes the service.
 func (r *Routes) Add(ctx context.Context, who string, key route.Key, hosts []route.Host) (route.EditResult, error) {
 	return r.one(ctx, who, route.Change{Action: route.Add, Key: key, Hosts: hosts})
 }
 
-// Set gives a service exactly these hosts, at least one. To have none is what
-// Remove is for: an empty list is too often a mistake.
+// Set gives a service exactly these hosts, at least one. An empty list is too
+// often a mistake: Remove is for that.
 func (r *Routes) Set(ctx context.Context, who string, key route.Key, hosts []route.Host) (route.EditResult, error) {
 	return r.one(ctx, who, route.Change{Action: route.Set, Key: key, Hosts: hosts})
 }
@@ -125,7 +127,7 @@ func (r *Routes) List(ctx context.Context, filter *route.Key, yield func(route.S
 	}
 }
 
-// checkEdit refuses what nobody can mean.
+// checkEdit refuses an edit that makes no sense.
 func checkEdit(edit route.Edit) error {
 	if err := checkWho(edit.Who); err != nil {
 		return err

@@ -13,8 +13,8 @@ const maxPause = 50 * time.Millisecond
 
 // attempt runs an operation until it succeeds or a further try makes no
 // sense. timeout bounds one try, and all tries against other transactions
-// together. what completes "store: ..." in errors. op
-// must do no harm when it runs again.
+// together. what completes "store: ..." in errors. op must do no harm when it
+// runs again.
 func (db *DB) attempt(ctx context.Context, timeout time.Duration, what string, op func(context.Context) error) error {
 	conflicts, losses := 0, 0
 	retryUntil := time.Now().Add(timeout)
@@ -60,9 +60,9 @@ func (db *DB) noteServed() {
 	}
 }
 
-// mayReconnect allows one try per host, and one more on the first: a
+// mayReconnect allows one try per host, and one more on the first, because a
 // connection breaks when its server restarts. A host that hung gets no second
-// one.
+// try.
 func (db *DB) mayReconnect(losses int, err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return losses < len(db.hosts.addrs)
@@ -82,9 +82,9 @@ type unrepeatable struct{ error }
 
 func (e unrepeatable) Unwrap() error { return e.error }
 
-// explain adds the way out to an error.
+// explain adds to an error what a person may do about it.
 func (db *DB) explain(err error) error {
-	err = db.dialect.wayOut(db.source, err)
+	err = db.dialect.hint(db.source, err)
 	if errors.Is(err, errNoVersionRow) || errors.Is(err, errNoFile) || db.dialect.classify(err) == noSchema {
 		return db.noSchema(err.Error())
 	}

@@ -191,7 +191,7 @@ func TestTwoEditsInOneSecondHaveTwoVersions(t *testing.T) {
 	})
 }
 
-func TestAuditTellsWhoDidWhat(t *testing.T) {
+func TestAuditSaysWhoDidWhat(t *testing.T) {
 	eachDialect(t, func(e *env) {
 		db := e.migrated()
 		first := e.edit(db, add(key(1, -1), host(1)))

@@ -142,7 +142,7 @@ func TestFinding24BackupAndRestore(t *testing.T) {
 		}
 		e.want("restored in one edit", r.Edit.Version, wrong.Version()+1)
 		e.want("name", e.number(`SELECT COUNT(*) FROM ModIDConfig WHERE content = 'Zoë''s lists'`), int64(1))
-		// So a dns service that runs brings the services in, like those of any edit.
+		// A dns service that runs finds the services, as after any edit.
 		changes, err := db.Changed(e.Context(), mark, e.look(db))
 		if err != nil {
 			e.Fatal(err)

@@ -27,7 +27,7 @@ type dialect struct {
 	indexes      string                    // SELECT table in lower case, index, whether unique, column; in order
 	rowError     func(error) error         // says of an error of the INSERT of call statistics whether it is of a row
 	classify     func(error) fault         // what an error means for a further try
-	wayOut       func(source, error) error // adds to an error what a person may do about it
+	hint         func(source, error) error // adds to an error what a person may do about it
 
 	// older returns how many rows of an INSERT of call statistics, which affected
 	// so many, were older than what was stored.

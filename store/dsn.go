@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// source is a DSN, taken apart.
+// source is what a DSN says.
 type source struct {
 	dialect *dialect
 
@@ -33,7 +33,7 @@ func MySQLDSN(host string, port int, user, password, database string) string {
 	return u.String() + "/" + url.PathEscape(database)
 }
 
-// parseDSN takes a DSN apart. Its errors quote nothing of a MySQL DSN: what is
+// parseDSN reads a DSN. Its errors quote nothing of a MySQL DSN: what is
 // misplaced may be the password.
 func parseDSN(dsn string) (source, error) {
 	scheme, rest, _ := strings.Cut(dsn, ":")

@@ -198,7 +198,7 @@ func (e *editor) insertHosts(hosts []placement) error {
 	return nil
 }
 
-// announce tells readers, C++ ones too, which services have changed.
+// announce records which services have changed, for C++ readers too.
 func (e *editor) announce(keys []route.Key, version uint64) error {
 	for chunk := range slices.Chunk(keys, maxRows) {
 		var args []any

@@ -15,8 +15,8 @@ import (
 // hosts connects to the first database host that answers, starting with the
 // one in use. It implements driver.Connector.
 //
-// All connections are on one host: two hosts may lag behind each other, and a
-// reader that mixed them could see a version without its routes.
+// All connections are on one host. One host may lag another, and a reader that
+// mixed them could see a version without its routes.
 type hosts struct {
 	// Immutable after newHosts.
 	addrs       []string

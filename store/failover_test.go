@@ -62,7 +62,7 @@ func TestClassifyMySQL(t *testing.T) {
 
 // pair is two servers that know nothing of each other, with a database of
 // the same name, as the nodes of a cluster have. Each holds one service, by
-// which to tell them apart.
+// which they are told apart.
 type pair struct {
 	*env
 	a, b *testdb.Server
@@ -195,8 +195,8 @@ func (p *pair) failUnderLoad() {
 	p.a.Start()
 }
 
-// While no host serves, each operation tries them all, and the log is silent:
-// it tells which host serves.
+// While no host serves, each operation tries them all. The log says which host
+// serves, so it is silent.
 func TestNoLineWhileNoHostServes(t *testing.T) {
 	log := new(logText)
 	options := quick
@@ -270,7 +270,7 @@ func TestMySQLErrorsSayTheWayOut(t *testing.T) {
 		{"no majority", number(1047), "start the others"},
 	}
 	for _, tt := range tests {
-		got := wayOutMySQL(source{}, tt.err)
+		got := hintMySQL(source{}, tt.err)
 		if !strings.HasPrefix(got.Error(), tt.err.Error()+"; ") || !strings.Contains(got.Error(), tt.want) {
 			t.Errorf("%s: got %q, want %q behind it", tt.name, got, tt.want)
 		}

@@ -21,7 +21,7 @@ const migrateLockWait = time.Minute
 // others wait. It takes as long as the tables are large; ctx alone bounds it.
 func (db *DB) Migrate(ctx context.Context) error {
 	if err := db.migrate(ctx); err != nil {
-		return fmt.Errorf("store: migrate %s: %w", db.source, db.dialect.wayOut(db.source, err))
+		return fmt.Errorf("store: migrate %s: %w", db.source, db.dialect.hint(db.source, err))
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ var mysqlDialect = &dialect{
 	older:    olderMySQL,
 	rowError: rowErrorMySQL,
 	classify: classifyMySQL,
-	wayOut:   wayOutMySQL,
+	hint:     hintMySQL,
 }
 
 // replacesMySQL is the condition that a row of call statistics takes the place of
@@ -101,8 +101,8 @@ func classifyMySQL(err error) fault {
 	return fatal
 }
 
-// wayOutMySQL says what to do about an error that the server's text leaves open.
-func wayOutMySQL(_ source, err error) error {
+// hintMySQL says what to do about an error that the server's text leaves open.
+func hintMySQL(_ source, err error) error {
 	var e *mysql.MySQLError
 	if !errors.As(err, &e) {
 		if connectionLost(err) {

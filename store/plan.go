@@ -63,18 +63,18 @@ func (p *plan) add(key route.Key, changes []route.Change, rows []storedRow) erro
 	after := before
 	// Set, and Remove without hosts, replace all of the service, so they also
 	// delete its invalid rows.
-	whole := false
+	all := false // the changes replace or remove all of the service
 	for _, c := range changes {
 		if c.Key == key {
 			after = c.Apply(after)
-			whole = whole || c.Action == route.Set || c.Action == route.Remove && len(c.Hosts) == 0
+			all = all || c.Action == route.Set || c.Action == route.Remove && len(c.Hosts) == 0
 		}
 	}
 	if !p.unlimited && len(after) > route.MaxHosts && len(after) > len(before) {
 		return fmt.Errorf("service %v would have %d hosts, but %d fit one frame to the agents; spread them over several services",
 			key, len(after), route.MaxHosts)
 	}
-	p.compare(key, rows, before, after, whole)
+	p.compare(key, rows, before, after, all)
 	return nil
 }
 
@@ -90,11 +90,11 @@ func validHosts(rows []storedRow) []route.Host {
 	return hosts
 }
 
-func (p *plan) compare(key route.Key, rows []storedRow, before, after []route.Host, whole bool) {
+func (p *plan) compare(key route.Key, rows []storedRow, before, after []route.Host, all bool) {
 	change := route.ServiceChange{Key: key, Added: without(after, before), Removed: without(before, after)}
 	removed := len(p.remove)
 	for _, r := range rows {
-		if !r.valid && whole || r.valid && contains(change.Removed, r.host) {
+		if !r.valid && all || r.valid && contains(change.Removed, r.host) {
 			p.remove = append(p.remove, r.id)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // maxPrune bounds the old rows that one edit removes, so that no edit pays for
-// years. Most edits write fewer, so the tables shrink.
+// years. Most edits write fewer rows than that, and the tables shrink.
 const maxPrune = 1000
 
 // retention says how much of a history is kept: so many of the newest rows, and

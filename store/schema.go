@@ -14,7 +14,7 @@ import (
 // versionTable is where the migrations that have run are recorded.
 const versionTable = "lars_schema"
 
-// Use is what a program does with the database, and so what has to be there.
+// Use is what a program does with the database. It says what has to be there.
 type Use uint8
 
 // The uses. A program that does several joins them: ForRoutes|ForStatus.

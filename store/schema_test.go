@@ -160,7 +160,7 @@ func TestMigrateAdoptsAnOriginalDatabase(t *testing.T) {
 		e.want("the oldest row stays", e.number(`SELECT MIN(id) FROM RouteData`), first)
 		e.want("statistics", e.number(`SELECT COUNT(*) FROM ServerCallStatus`), int64(1))
 		e.want("changes", e.number(`SELECT COUNT(*) FROM RouteChange`), int64(1))
-		// Edits work, and are undone whole: so the engine has transactions.
+		// Edits work, and the engine has transactions.
 		e.edit(db, add(key(1, 2), host(9)))
 		if db.dialect == mysqlDialect {
 			e.want("tables without transactions", e.number(`SELECT COUNT(*) FROM information_schema.tables

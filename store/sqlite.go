@@ -39,11 +39,11 @@ var sqliteDialect = &dialect{
 	older:    olderSQLite,
 	rowError: rowErrorSQLite,
 	classify: classifySQLite,
-	wayOut:   wayOutSQLite,
+	hint:     hintSQLite,
 }
 
 // busyWait bounds one wait for a lock of SQLite. The wait does not heed its
-// context, so it is short, and the operation is tried again.
+// context. It is therefore short, and the operation is tried again.
 const busyWait = 100 * time.Millisecond
 
 // openSQLite opens an existing file; createSQLite makes one. A mistyped path is
@@ -106,8 +106,8 @@ func classifySQLite(err error) fault {
 	return fatal
 }
 
-// wayOutSQLite names the file, which SQLite does not, and what is wrong with it.
-func wayOutSQLite(src source, err error) error {
+// hintSQLite names the file, which SQLite does not, and what is wrong with it.
+func hintSQLite(src source, err error) error {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_CANTOPEN:
 		return cannotOpen(src.path, err)

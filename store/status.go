@@ -17,7 +17,7 @@ import (
 	"lars.internal/route"
 )
 
-// maxStatusRows bounds the rows of one upsert: nine values each, so it stays
+// maxStatusRows bounds the rows of one upsert. With nine values each it stays
 // far below the limits of both databases on parameters and statement length.
 const maxStatusRows = 500
 

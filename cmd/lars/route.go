@@ -22,7 +22,7 @@ func newRoute(s *settings) *cobra.Command {
 		newEdit(s, route.Add, "add SERVICE IP:PORT...", "Add hosts to a service",
 			"Add hosts to a service. Hosts that it has already stay as they are."),
 		newEdit(s, route.Set, "set SERVICE IP:PORT...", "Give a service exactly these hosts",
-			"Give a service exactly these hosts: others go, missing ones come."),
+			"Give a service exactly these hosts. Others are removed, missing ones added."),
 		newEdit(s, route.Remove, "remove SERVICE [IP:PORT...]", "Remove hosts from a service, or all of it",
 			"Remove hosts from a service; without hosts, all that it has."),
 		newRouteAccept(s),
@@ -111,7 +111,7 @@ func (e *editCommand) edit(ctx context.Context, db *store.DB, edit route.Edit) e
 	return nil
 }
 
-// who names the person at the terminal, for the audit.
+// who returns the name of the person at the terminal, for the audit.
 func who() string {
 	name := "uid " + fmt.Sprint(os.Getuid())
 	if u, err := user.Current(); err == nil {
@@ -145,7 +145,7 @@ func (s *settings) printEdit(change route.Change, r route.EditResult) {
 		return
 	}
 	if !r.Changed {
-		s.printf("%s is so already, nothing changed\n", change.Key)
+		s.printf("%s: nothing to change\n", change.Key)
 		return
 	}
 	for _, sc := range r.Services {

@@ -130,8 +130,8 @@ func dataFolder() (string, error) {
 const checkTime = 3 * time.Second
 
 // Check returns store.ErrNoSchema, with the command that makes the tables, when
-// what a use needs is missing: waiting does not mend that. A database that cannot be
-// asked costs a warning, since that may pass.
+// what a use needs is missing: waiting does not mend that. A database that cannot
+// be asked costs a warning, since that may pass.
 func Check(ctx context.Context, db *store.DB, use store.Use, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
