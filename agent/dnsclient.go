@@ -76,10 +76,11 @@ type dnsClient struct {
 	routes  *routeLog
 	silence time.Duration // unanswered for so long means that nobody is there
 	client  *reactor.Client
-	pulls   *reactor.Queue[route.Key]
+	pulls   *reactor.Queue[request]
 	link    *link
 
 	// Owned by the loop goroutine.
+	begun    time.Duration  // when the connection started
 	renewing []route.Key    // still to be pulled after the connection start
 	step     int            // of these, at a time
 	timer    *reactor.Timer // the next step
@@ -143,6 +144,12 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 	return d, nil
 }
 
+// request is a pull that waits for the loop.
+type request struct {
+	key route.Key
+	at  time.Duration
+}
+
 // run keeps the connection until ctx is done.
 func (d *dnsClient) run(ctx context.Context) error {
 	err := d.client.Loop().Post(func() { d.client.Loop().Every(tickInterval, d.tick) })
@@ -160,32 +167,48 @@ func (d *dnsClient) tick() {
 		d.changed()
 	}
 	gone := d.engine.TakeGone(nil)
-	if conn := d.client.Conn(); conn != nil && d.link.connected.Load() {
-		for _, key := range gone {
-			d.unsubscribe(conn, key)
-		}
+	conn := d.open()
+	if conn == nil {
+		d.dropped.Add(uint64(len(due.Pulls)))
+		return
 	}
-	d.sendPulls(due.Pulls) // after it: they subscribe again
+	for _, key := range gone {
+		d.unsubscribe(conn, key)
+	}
+	for _, key := range due.Pulls { // after it: they subscribe again
+		d.send(conn, key)
+	}
+}
+
+// open returns the connection that can be sent on, nil if there is none.
+func (d *dnsClient) open() *reactor.Conn {
+	if !d.link.connected.Load() {
+		return nil
+	}
+	return d.client.Conn()
 }
 
 // pull asks for the route of a service. It may be called from any goroutine.
 func (d *dnsClient) pull(key route.Key) {
-	if d.pulls.Put(key) != nil {
+	if d.pulls.Put(request{key, d.clock()}) != nil {
 		d.dropped.Add(1)
 		d.engine.PullFailed(key)
 	}
 }
 
 // sendPulls sends a batch of pulls. Without a connection it drops them: the
-// next connection start pulls everything.
-func (d *dnsClient) sendPulls(keys []route.Key) {
-	conn := d.client.Conn()
-	if conn == nil || !d.link.connected.Load() {
-		d.dropped.Add(uint64(len(keys)))
+// next connection start pulls everything. Those from before the present start
+// are pulled by it, too.
+func (d *dnsClient) sendPulls(batch []request) {
+	conn := d.open()
+	if conn == nil {
+		d.dropped.Add(uint64(len(batch)))
 		return
 	}
-	for _, key := range keys {
-		d.send(conn, key)
+	for _, r := range batch {
+		if r.at >= d.begun {
+			d.send(conn, r.key)
+		}
 	}
 }
 
@@ -216,6 +239,7 @@ func (d *dnsClient) ask(conn *reactor.Conn, key route.Key) bool {
 
 // started is the reset hook.
 func (d *dnsClient) started(conn *reactor.Conn) {
+	d.begun = d.clock()
 	d.renewing = d.engine.ConnectionStarted()
 	d.step = len(d.renewing)/renewSteps + 1
 	d.sentAt, d.hungryAt = longAgo, longAgo
