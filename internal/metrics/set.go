@@ -19,6 +19,8 @@ package metrics
 
 import (
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -49,6 +51,8 @@ type Set struct {
 	prefix     string
 	families   []Family
 	collectors []prometheus.Collector
+
+	scrapes atomic.Uint64 // times that Collect was called
 }
 
 // NewSet returns a set whose metrics have names that begin with prefix.
@@ -129,8 +133,27 @@ func (s *Set) Describe(out chan<- *prometheus.Desc) {
 
 // Collect is for Prometheus.
 func (s *Set) Collect(out chan<- prometheus.Metric) {
+	s.scrapes.Add(1)
 	for _, c := range s.collectors {
 		c.Collect(out)
+	}
+}
+
+// Once returns a function that calls read at most once for each scrape of the set, for
+// metrics that are parts of one sum. Their values are of one moment.
+func Once[T any](s *Set, read func() T) func() T {
+	var (
+		mu     sync.Mutex // guards value and scrape
+		value  T
+		scrape uint64 // that value is of; 0: none
+	)
+	return func() T {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := s.scrapes.Load(); now != scrape {
+			value, scrape = read(), now
+		}
+		return value
 	}
 }
 

@@ -50,3 +50,17 @@ lars_test_up 1
 		t.Error(diff)
 	}
 }
+
+func TestOnceReadsOncePerScrape(t *testing.T) {
+	set, reads := metrics.NewSet("lars_test_"), 0
+	sum := metrics.Once(set, func() int { reads++; return reads })
+	for _, state := range []string{"a", "b", "c"} {
+		set.GaugeFunc("hosts", "Hosts.", func() float64 { return float64(sum()) }, "state", state)
+	}
+	for scrape := 1; scrape <= 2; scrape++ {
+		metricstest.Text(t, set)
+		if reads != scrape {
+			t.Errorf("scrape %d: %d reads, want one for each scrape", scrape, reads)
+		}
+	}
+}
