@@ -1,5 +1,5 @@
-// Package access decides who may use a service: peers from allowed networks
-// that know a shared secret.
+// Package access admits peers to a service: those from allowed networks that
+// know a shared secret.
 //
 //	gate, err := access.NewGate(access.Config{Allow: networks, Secret: secret, Role: "dns", Log: log})
 //	gate.Guard(&serverConfig) // on the side that is called
@@ -19,7 +19,7 @@
 // before level 1, unless Prover.Require is set.
 //
 // The secret itself is never sent. The traffic after the proof is neither
-// encrypted nor signed: what sits between the two and passes everything on can
+// encrypted nor signed: a relay between the two that passes everything on can
 // still read and change it.
 //
 // An address whose proofs are wrong too often is refused for a while. A refused
@@ -47,7 +47,7 @@ var (
 	ErrLegacy  = errors.New("its proof is that of an older agent, and [access] legacy_proof is off")
 )
 
-// Config says who may use a service. The zero value admits everybody.
+// Config describes the peers that may use a service. The zero value admits all.
 type Config struct {
 	// Allow are the networks that may connect. Default: all.
 	Allow []netip.Prefix

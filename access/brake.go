@@ -6,16 +6,17 @@ import (
 )
 
 const (
-	// guessBurst wrong proofs in a row are free, for an operator who mistypes.
+	// guessBurst is the number of wrong proofs that an address has at once, for an
+	// operator who mistypes.
 	guessBurst = 10
 
-	// guessEvery is the time after which one more is. An agent with a wrong
-	// secret tries every five seconds at most, so it is never the brake that
-	// keeps it out when its secret is set right.
+	// guessEvery is the time after which it has one more. An agent with a wrong
+	// secret tries every five seconds at most, so the brake does not keep it out
+	// once its secret is set right.
 	guessEvery = 3 * time.Second
 
-	// maxBraked bounds how many addresses are remembered. In front of more, an
-	// address that is not remembered shares one allowance with all such.
+	// maxBraked bounds how many addresses are remembered. Above it, all others
+	// share one allowance.
 	maxBraked = 4096
 )
 

@@ -148,8 +148,8 @@ func (g *Gate) judge(m *larspb.Proof, nonce []byte) (*larspb.ServerProof, error)
 	return &larspb.ServerProof{Mac: x.proof(g.cfg.Secret, serverSide)}, nil
 }
 
-// send sends a small message on a connection that has just begun, so that only
-// its end can be in the way; the close hook tells of that.
+// send sends a small message on a connection that has just begun. It fails only
+// if the connection has ended, which the close hook hears of.
 func send(c *reactor.Conn, id int32, m proto.Message) {
 	body, err := proto.Marshal(m)
 	if err == nil {

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// MinSecret is the length in bytes below which a secret is refused: who
-	// overhears one proof can try secrets at the speed of his own machines.
+	// MinSecret is the length in bytes below which a secret is refused: a proof
+	// that was overheard lets anybody try secrets offline, without the brake.
 	MinSecret = 16
 
 	// nonceSize is the length of a nonce in bytes.
@@ -30,7 +30,7 @@ func CheckSecret(key, secret string) error {
 	return fmt.Errorf("%s has %d bytes, want at least %d; make one with: openssl rand -hex 32", key, len(secret), MinSecret)
 }
 
-// side says whose proof a MAC is.
+// side is the maker of a MAC.
 type side byte
 
 const (
@@ -38,18 +38,17 @@ const (
 	serverSide side = 's'
 )
 
-// exchange is what both sides of a connection prove that they know the secret
-// for. A MAC of it is of no use to a server of another role, for another
-// connection, or in the other direction.
+// exchange is what a proof is bound to. It is of no use to a server of another
+// role, on another connection, or in the other direction.
 type exchange struct {
 	role          string // of the server
 	server, agent []byte // nonces
 }
 
-// proof returns the MAC of one side: HMAC-SHA-512/256 of the domain, the side
-// and, each behind its length, role and nonces. The hash is another than that
-// of legacyProof, so an old agent, which signs any nonce, cannot be made to
-// sign this.
+// proof returns the MAC of one side: HMAC-SHA-512/256 of the domain, the side,
+// the role and both nonces, the last three each after its length. The hash
+// differs from that of legacyProof, because an old agent signs any nonce, and
+// must not be made to sign this.
 func (x exchange) proof(secret string, of side) []byte {
 	h := hmac.New(sha512.New512_256, []byte(secret))
 	h.Write([]byte(proofDomain))

@@ -276,7 +276,7 @@ func (r *cppReporter) store(_ net.Conn, f frame) []byte {
 	return nil
 }
 
-// says tells whether the newest row of a host has these counts.
+// says reports whether the newest row of a host has these counts.
 func (r *cppReporter) says(key route.Key, h route.Host, succ, err uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -39,7 +39,7 @@ func TestCallsDoNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("under the race detector pools drop what they are given")
 	}
-	c := startServing(t, echo).newClient(patience)
+	c := startServing(t, echo).newClient(testTimeout)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	host := netip.MustParseAddrPort(goodHost)
@@ -83,7 +83,7 @@ func BenchmarkGetHostReport(b *testing.B) {
 func benchmarkCallers(b *testing.B, call func(c *Client, modid int32) error) {
 	for _, callers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("goroutines=%d", callers), func(b *testing.B) {
-			c := startServing(b, echo).newClient(patience)
+			c := startServing(b, echo).newClient(testTimeout)
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			b.ReportAllocs()

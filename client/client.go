@@ -99,11 +99,11 @@ func (c *Client) Register(ctx context.Context, modid, cmdid int32) error {
 }
 
 func registerError(key route.Key, try int, err error) error {
-	wayOut := ""
+	hint := ""
 	if errors.Is(err, ErrNoService) {
-		wayOut = fmt.Sprintf("; add hosts: lars route add %v IP:PORT", key)
+		hint = fmt.Sprintf("; add hosts: lars route add %v IP:PORT", key)
 	}
-	return fmt.Errorf("client: register %v (try %d of %d): %w%s", key, try, registerTries, err, wayOut)
+	return fmt.Errorf("client: register %v (try %d of %d): %w%s", key, try, registerTries, err, hint)
 }
 
 // pause waits for d, unless ctx or the client ends first.

@@ -34,7 +34,7 @@ func TestGetHostAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			agent := startAgent(t, func(r request) { r.reply(r.answer(tt.code, tt.host)) })
-			c := agent.newClient(patience)
+			c := agent.newClient(testTimeout)
 			addr, err := c.GetHost(testContext(t), 1, 2)
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("error %v, want %v", err, tt.want)
@@ -82,7 +82,7 @@ func TestGetRouteAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			agent := startAgent(t, func(r request) { r.reply(tt.frame(r)) })
-			c := agent.newClient(patience)
+			c := agent.newClient(testTimeout)
 			addrs, err := c.GetRoute(testContext(t), 1, 2)
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("error %v, want %v", err, tt.err)
@@ -111,7 +111,7 @@ func TestGetRouteOfManyHosts(t *testing.T) {
 		}
 		r.reply(routeFrame(m))
 	})
-	addrs, err := agent.newClient(patience).GetRoute(testContext(t), 1, 2)
+	addrs, err := agent.newClient(testTimeout).GetRoute(testContext(t), 1, 2)
 	if err != nil || len(addrs) != hosts {
 		t.Fatalf("got %d hosts, %v; want %d", len(addrs), err, hosts)
 	}
@@ -123,7 +123,7 @@ func TestGetRouteOfManyHosts(t *testing.T) {
 func TestReport(t *testing.T) {
 	got := make(chan request, 1)
 	agent := startAgent(t, func(r request) { got <- r })
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	host := netip.MustParseAddrPort("10.0.0.1:8080")
 	tests := []struct {
 		name    string
@@ -150,7 +150,7 @@ func TestReport(t *testing.T) {
 func TestReportRejectsBadAddresses(t *testing.T) {
 	got := make(chan request, 8)
 	agent := startAgent(t, func(r request) { got <- r })
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	for _, addr := range []netip.AddrPort{
 		{},
 		netip.MustParseAddrPort("[::1]:80"),
@@ -192,7 +192,7 @@ func TestRegisterAsksUntilTheRouteIsThere(t *testing.T) {
 				}
 				r.reply(r.routes("10.0.0.1:8080"))
 			})
-			err := agent.newClient(patience).Register(testContext(t), 1, 2)
+			err := agent.newClient(testTimeout).Register(testContext(t), 1, 2)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("error %v, want %v", err, tt.want)
 			}
@@ -209,7 +209,7 @@ func TestRegisterTakesACutRoute(t *testing.T) {
 		m.Truncated = true
 		r.reply(routeFrame(m))
 	})
-	if err := agent.newClient(patience).Register(testContext(t), 1, 2); err != nil {
+	if err := agent.newClient(testTimeout).Register(testContext(t), 1, 2); err != nil {
 		t.Error(err)
 	}
 }
@@ -222,7 +222,7 @@ func TestRegisterStopsWithItsContext(t *testing.T) {
 		cancel()
 		r.reply(r.routes())
 	})
-	err := agent.newClient(patience).Register(ctx, 1, 2)
+	err := agent.newClient(testTimeout).Register(ctx, 1, 2)
 	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrAgent) {
 		t.Errorf("error %v, want only context.Canceled", err)
 	}
@@ -243,7 +243,7 @@ func TestRegisterWithoutAgent(t *testing.T) {
 // question.
 func clientWithoutAgent(t *testing.T) *Client {
 	agent := startAgent(t, func(request) {})
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	agent.stop()
 	return c
 }
@@ -325,8 +325,8 @@ func TestDefect33SilentAgentEndsAtTheDeadline(t *testing.T) {
 		name             string
 		timeout, context time.Duration
 	}{
-		{"by Timeout", 20 * time.Millisecond, patience},
-		{"by the earlier deadline of the context", patience, 500 * time.Millisecond},
+		{"by Timeout", 20 * time.Millisecond, testTimeout},
+		{"by the earlier deadline of the context", testTimeout, 500 * time.Millisecond},
 	}
 	for _, tt := range tests {
 		c := agent.newClient(tt.timeout)
@@ -348,7 +348,7 @@ func TestDefect33SilentAgentEndsAtTheDeadline(t *testing.T) {
 func TestCancelledContextIsNotTheAgentsFault(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	agent := startAgent(t, func(request) { cancel() })
-	c := agent.newClient(2 * patience)
+	c := agent.newClient(2 * testTimeout)
 	for _, moment := range []string{"while it waits", "before it starts"} {
 		_, err := c.GetHost(ctx, 1, 2)
 		if !errors.Is(err, context.Canceled) || errors.Is(err, ErrAgent) {

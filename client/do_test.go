@@ -29,7 +29,7 @@ func answering(t *testing.T) (*fakeAgent, <-chan request) {
 
 func TestDoReportsTheResult(t *testing.T) {
 	agent, reports := answering(t)
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	for name, want := range map[string]error{"success": nil, "failure": errCall} {
 		err := c.Do(testContext(t), 1, 2, func(ctx context.Context, addr netip.AddrPort) error {
 			if addr.String() != goodHost {
@@ -60,7 +60,7 @@ func TestDoWithoutHostDoesNotCall(t *testing.T) {
 		}
 		r.reply(r.answer(larspb.RetCode_RET_OVERLOAD, ""))
 	})
-	err := agent.newClient(patience).Do(testContext(t), 1, 2, func(context.Context, netip.AddrPort) error {
+	err := agent.newClient(testTimeout).Do(testContext(t), 1, 2, func(context.Context, netip.AddrPort) error {
 		t.Error("called without a host")
 		return nil
 	})
@@ -71,7 +71,7 @@ func TestDoWithoutHostDoesNotCall(t *testing.T) {
 
 func TestDoReportsAPanicAndPassesItOn(t *testing.T) {
 	agent, reports := answering(t)
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	defer func() {
 		if v := recover(); v != "boom" {
 			t.Errorf("recovered %v, want the panic of the function", v)
@@ -84,7 +84,7 @@ func TestDoReportsAPanicAndPassesItOn(t *testing.T) {
 // A function that never returns has failed, also after a cancellation.
 func TestDoReportsAGoexit(t *testing.T) {
 	agent, reports := answering(t)
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	ctx, cancel := context.WithCancel(context.Background())
 	go c.Do(ctx, 1, 2, func(context.Context, netip.AddrPort) error {
 		cancel()
@@ -96,7 +96,7 @@ func TestDoReportsAGoexit(t *testing.T) {
 
 func TestDoAndItsContext(t *testing.T) {
 	agent, reports := answering(t)
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	tests := []struct {
 		name     string
 		limit    time.Duration
@@ -104,11 +104,11 @@ func TestDoAndItsContext(t *testing.T) {
 		reported bool
 		failure  bool
 	}{
-		{"failed after a cancellation: nobody's fault", patience, func(ctx context.Context, cancel func()) error {
+		{"failed after a cancellation: nobody's fault", testTimeout, func(ctx context.Context, cancel func()) error {
 			cancel()
 			return ctx.Err()
 		}, false, false},
-		{"succeeded in spite of a cancellation", patience, func(_ context.Context, cancel func()) error {
+		{"succeeded in spite of a cancellation", testTimeout, func(_ context.Context, cancel func()) error {
 			cancel()
 			return nil
 		}, true, false},
@@ -149,7 +149,7 @@ func wantNoReport(t *testing.T, c *Client, reports <-chan request) {
 
 func TestDoCountsALostReport(t *testing.T) {
 	agent, _ := answering(t)
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	err := c.Do(testContext(t), 1, 2, func(context.Context, netip.AddrPort) error { return c.Close() })
 	if err != nil || c.Stats().LostReports != 1 {
 		t.Errorf("error %v, %+v; want success and one lost report", err, c.Stats())

@@ -49,6 +49,6 @@ func unreachable(agent netip.AddrPort, cause error) error {
 	return fmt.Errorf("%w at %v (is lars-agent running there?): %w", ErrAgent, agent, cause)
 }
 
-// isRefused tells whether the agent's machine answered that nobody listens on
+// isRefused reports whether the agent's machine answered that nobody listens on
 // the port. The kernel reports it on the next use of the socket.
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -15,8 +15,8 @@ import (
 	"lars.internal/route"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+// testTimeout is how long a test waits for what must happen.
+const testTimeout = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -117,7 +117,7 @@ func (f *fakeAgent) stop() {
 // restart takes the same ports again.
 func (f *fakeAgent) restart() {
 	f.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testTimeout)
 	for f.listen() != nil {
 		if time.Now().After(deadline) {
 			f.t.Fatalf("the ports from %v on are not free", f.first)
@@ -214,7 +214,7 @@ func newTestClient(t testing.TB, cfg Config) *Client {
 
 // testContext ends a test that hangs.
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -225,7 +225,7 @@ func receive[T any](t testing.TB, ch <-chan T) T {
 	select {
 	case v := <-ch:
 		return v
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}

@@ -15,7 +15,7 @@ func TestCloseEndsCallsThatWait(t *testing.T) {
 	const callers = 16
 	arrived := make(chan struct{}, callers)
 	agent := startAgent(t, func(request) { arrived <- struct{}{} })
-	c := agent.newClient(2 * patience)
+	c := agent.newClient(2 * testTimeout)
 	failed := make(chan error, callers)
 	for i := range int32(callers) {
 		go func() {
@@ -46,7 +46,7 @@ func TestCloseEndsThePauseOfRegister(t *testing.T) {
 		r.reply(r.routes())
 		answered <- struct{}{}
 	})
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	go func() {
 		receive(t, answered)
 		c.Close()
@@ -58,7 +58,7 @@ func TestCloseEndsThePauseOfRegister(t *testing.T) {
 
 func TestClosedClient(t *testing.T) {
 	agent := startAgent(t, func(request) {})
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	for range 2 {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
@@ -89,7 +89,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	before := openFiles(t)
 	running := goleak.IgnoreCurrent()
 	for range 20 {
-		c, err := New(Config{Agent: agent.first.String(), Timeout: patience})
+		c, err := New(Config{Agent: agent.first.String(), Timeout: testTimeout})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,8 +28,8 @@ func TestLostQuestionIsSentAgain(t *testing.T) {
 		name             string
 		timeout, context time.Duration
 	}{
-		{"limited by Timeout", limit, 4 * patience},
-		{"limited by the context", 4 * patience, limit},
+		{"limited by Timeout", limit, 4 * testTimeout},
+		{"limited by the context", 4 * testTimeout, limit},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestDoubledAnswerIsDropped(t *testing.T) {
 		r.reply(r.answer(0, goodHost))
 		r.reply(r.answer(0, goodHost))
 	})
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	wantHost(t, c, goodHost)
 	wantHost(t, c, goodHost) // its answer comes after the first one's double
 	if n := c.Stats().Stale; n < 1 {
@@ -95,7 +95,7 @@ func TestDefect33StaleAnswerIsRecognised(t *testing.T) {
 				r.reply(late)
 				r.reply(tt.answer(r, goodHost))
 			})
-			c := agent.newClient(2 * patience)
+			c := agent.newClient(2 * testTimeout)
 			ctx, cancel := context.WithCancel(testContext(t))
 			go func() {
 				<-arrived
@@ -171,7 +171,7 @@ func TestOtherDatagramsAreDropped(t *testing.T) {
 				r.reply(tt.frame(r))
 				r.reply(r.answer(0, goodHost))
 			})
-			c := agent.newClient(patience)
+			c := agent.newClient(testTimeout)
 			wantHost(t, c, goodHost)
 			if s := c.Stats(); s != tt.want {
 				t.Errorf("%+v, want %+v", s, tt.want)
@@ -200,7 +200,7 @@ func TestRouteWithoutNumberGoesByService(t *testing.T) {
 			r.reply(r.routes(fmt.Sprintf("10.0.0.%d:1", r.key.Cmdid)))
 		}
 	})
-	c := agent.newClient(2 * patience)
+	c := agent.newClient(2 * testTimeout)
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
@@ -224,7 +224,7 @@ func TestSequenceNumbersWrap(t *testing.T) {
 			r.reply(r.answer(0, goodHost))
 		}
 	})
-	c := agent.newClient(2 * patience)
+	c := agent.newClient(2 * testTimeout)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	ask := func(before, want uint32) {
@@ -262,7 +262,7 @@ func TestDefect33ManyGoroutinesShuffledAnswers(t *testing.T) {
 		defer close(stopped)
 		answerShuffled(queue)
 	}()
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	var wg sync.WaitGroup
 	for modid := range int32(callers) {
 		wg.Go(func() { askOwnServices(t, c, modid, rounds) })

@@ -42,7 +42,7 @@ func TestDefect12AnyPairHasAPort(t *testing.T) {
 		got <- r
 		r.reply(r.answer(0, goodHost))
 	})
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	for _, tt := range tests {
 		if _, err := c.GetHost(testContext(t), tt.modid, tt.cmdid); err != nil {
 			t.Fatalf("%d/%d: %v", tt.modid, tt.cmdid, err)

@@ -58,7 +58,7 @@ func TestRequestsEqualCapturedFrames(t *testing.T) {
 			r.reply(r.routes(goodHost))
 		}
 	})
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	compared := 0
 	for _, v := range readVectors(t) {
 		want := v.frame(t)
@@ -138,7 +138,7 @@ func TestCapturedAnswersAreUnderstood(t *testing.T) {
 		larspb.PutHeader(body, larspb.IDGetHostResponse, len(body)-larspb.HeaderSize)
 		r.reply(body)
 	})
-	c := agent.newClient(patience)
+	c := agent.newClient(testTimeout)
 	wantHost(t, c, "192.168.1.113:7777")
 	if addr, err := getFirst(c, testContext(t)); err != nil || addr.String() != "192.168.1.113:7777" {
 		t.Errorf("route: %v, %v", addr, err)

@@ -152,7 +152,7 @@ func (l *load) reached(ctx context.Context, n int) {
 	}
 }
 
-// finished tells whether all calls have ended.
+// finished reports whether all calls have ended.
 func (l *load) finished() bool { return l.done.Load() >= int64(l.calls) }
 
 // totals returns what has become of the calls so far.

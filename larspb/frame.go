@@ -21,8 +21,8 @@ const (
 	MaxDatagramBody = 65507 - HeaderSize
 )
 
-// ErrFrame is returned for bytes that are not one whole frame.
-var ErrFrame = errors.New("not one whole frame")
+// ErrFrame is returned for bytes that are not exactly one frame.
+var ErrFrame = errors.New("not exactly one frame")
 
 // AppendFrame appends message m under id to dst as one frame. It fails if the
 // body is longer than MaxBody.

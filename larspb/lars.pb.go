@@ -1160,7 +1160,7 @@ func (x *Pong) GetNumber() uint64 {
 	return 0
 }
 
-// Hello says who is on this connection. It decides nothing.
+// Hello names the peer on this connection. It decides nothing.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`

@@ -83,7 +83,7 @@ func (a *audience) expect(mark int) {
 
 // await waits until everybody has all routes with the expected mark.
 func (a *audience) await(ctx context.Context) error {
-	late := time.NewTimer(patience)
+	late := time.NewTimer(maxWait)
 	defer late.Stop()
 	select {
 	case <-a.complete:
@@ -91,7 +91,7 @@ func (a *audience) await(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-late.C:
-		return fmt.Errorf("%d routes with mark %d are missing after %v", a.missing.Load(), a.target.Load(), patience)
+		return fmt.Errorf("%d routes with mark %d are missing after %v", a.missing.Load(), a.target.Load(), maxWait)
 	}
 }
 

@@ -138,7 +138,7 @@ func TestAudienceWaitsForAllServices(t *testing.T) {
 	}
 }
 
-// ahead waits until no more than n routes are missing, and tells whether n are.
+// ahead waits until no more than n routes are missing, and reports whether n are.
 func ahead(a *audience, n int64) bool {
 	err := await(context.Background(), "routes", func() error {
 		if a.missing.Load() > n {

@@ -87,7 +87,7 @@ func (f *fleet) onLoops(do func(loop int)) {
 	done.Wait()
 }
 
-// err tells whether the service ended a connection.
+// err reports whether the service ended a connection.
 func (f *fleet) err() error {
 	if f.broken.Load() > 0 {
 		return errors.New("the service ended a connection")

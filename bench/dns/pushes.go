@@ -183,7 +183,7 @@ func (r *pickRun) measure(ctx context.Context, db *database, c *client.Client) e
 
 // picked returns when the agent first picks the host with this mark.
 func picked(ctx context.Context, c *client.Client, mark int) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	for {
 		host, err := c.GetHost(ctx, 1, 1)

@@ -24,8 +24,8 @@ const (
 	// audience.
 	descriptors = 12_000
 
-	// patience bounds every wait.
-	patience = time.Minute
+	// maxWait bounds every wait.
+	maxWait = time.Minute
 )
 
 // stage is what all measurements stand on: the programs, in a temporary folder,
@@ -173,9 +173,9 @@ func (s *stage) start(ctx context.Context, hosts, perService int) (d *dnsServer,
 }
 
 // await calls f every few milliseconds until it returns nil, for as long as
-// patience lasts.
+// maxWait lasts.
 func await(ctx context.Context, what string, f func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	for {
 		err := f()

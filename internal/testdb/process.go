@@ -169,7 +169,7 @@ func (p *process) waitReady() error {
 		return err
 	}
 	defer db.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), maxWait)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
@@ -199,7 +199,7 @@ func (p *process) stop() error {
 	if err := p.signal(unix.SIGTERM); err != nil {
 		return err
 	}
-	late := time.AfterFunc(patience, func() { p.server.Process.Kill() })
+	late := time.AfterFunc(maxWait, func() { p.server.Process.Kill() })
 	defer late.Stop()
 	return p.reap()
 }

@@ -21,9 +21,9 @@ const (
 	Password = "s3cr:t/@?#%&"
 )
 
-// patience bounds every wait for a server: far above the second that a start
+// maxWait bounds every wait for a server: far above the second that a start
 // takes, so that only a server that will never answer reaches it.
-const patience = 60 * time.Second
+const maxWait = 60 * time.Second
 
 // Server is one database on a MariaDB server.
 type Server struct {
@@ -158,7 +158,7 @@ func (s *Server) exec(query string) error {
 		return err
 	}
 	defer db.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), maxWait)
 	defer cancel()
 	_, err = db.ExecContext(ctx, query)
 	return err
@@ -168,7 +168,7 @@ func (s *Server) exec(query string) error {
 func (p *process) open(database string) (*sql.DB, error) {
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.DBName = User, Password, "tcp", p.addr(), database
-	cfg.Timeout = patience
+	cfg.Timeout = maxWait
 	cfg.Logger = &mysql.NopLogger{}
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {

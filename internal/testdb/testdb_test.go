@@ -74,7 +74,7 @@ func TestFrozenServerAcceptsAndIsSilent(t *testing.T) {
 		t.Error("a frozen server answers")
 	}
 	s.Thaw()
-	ctx, cancel = context.WithTimeout(t.Context(), patience)
+	ctx, cancel = context.WithTimeout(t.Context(), maxWait)
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
 		t.Errorf("a thawed server does not answer: %v", err)
@@ -139,7 +139,7 @@ func readServerLine(t *testing.T, out interface{ Read([]byte) (int, error) }) (d
 
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(maxWait)
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for !cond() {
