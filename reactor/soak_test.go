@@ -113,8 +113,14 @@ func (k *soak) config() ServerConfig {
 	r.Handle(4, func(c *Conn, body []byte) { c.Send(2, body); c.Close() })
 	r.Handle(5, func(c *Conn, _ []byte) { c.Abort() })
 	r.Handle(6, func(c *Conn, body []byte) { c.Send(2, body); c.CloseWrite() })
+	r.Handle(8, func(c *Conn, body []byte) {
+		c.PauseReading()
+		c.Loop().After(5*time.Millisecond, c.ResumeReading)
+		c.Send(2, body)
+	})
 	return ServerConfig{
-		Router: r, Loops: 2, MaxConns: 40, DrainTimeout: 500 * time.Millisecond,
+		Router: r, Loops: 2, MaxConns: 40, MaxUnproven: 8, UnprovenTimeout: 200 * time.Millisecond, MaxPerAddr: 46,
+		DrainTimeout: 500 * time.Millisecond,
 		OnStart: func(c *Conn) {
 			k.started.Add(1)
 			c.SetProperty(c.Loop().Every(5*time.Millisecond, func() { c.Send(7, nil) }))
@@ -127,7 +133,7 @@ func (k *soak) config() ServerConfig {
 		Conn: ConnConfig{
 			MaxFrame: 200_000, HighWater: 64 << 10, HardCap: 512 << 10, Buffers: k.buffers,
 			StallTimeout: 200 * time.Millisecond, IdleTimeout: 300 * time.Millisecond,
-			CloseTimeout: 200 * time.Millisecond,
+			FrameTimeout: 250 * time.Millisecond, PeerTimeout: 200 * time.Millisecond, CloseTimeout: 200 * time.Millisecond,
 		},
 	}
 }
@@ -151,8 +157,8 @@ func (k *soak) guest(visit func(*peer)) {
 	k.guests.Go(func() {
 		for !k.over() {
 			nc, err := net.Dial("tcp", k.server.Addr().String())
-			if errors.Is(err, syscall.EADDRNOTAVAIL) {
-				continue // the ports of a minute are used up
+			if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ECONNRESET) {
+				continue // the ports of a minute are used up; or pushed out of the pool at once
 			}
 			if err != nil {
 				k.t.Error(err)
@@ -238,7 +244,8 @@ func (k *soak) halfCloser(p *peer) {
 
 // provoker sends what makes the handlers panic, close and abort.
 func (k *soak) provoker(p *peer) {
-	p.Write(append(frame(1, "before"), frame(int32(3+rand.IntN(4)), "now")...))
+	ids := []int32{3, 4, 5, 6, 8}
+	p.Write(append(frame(1, "before"), frame(ids[rand.IntN(len(ids))], "now")...))
 	p.Write(frame(1, "after"))
 	for {
 		if _, _, err := p.next(); err != nil {

@@ -40,6 +40,7 @@ var alone = []struct {
 	{"a reporter hangs and another takes over", testFinding02ReporterHangs},
 	{"the only reporter hangs and is killed", testFinding02OnlyReporterHangs},
 	{"the network goes silent", testFinding46SilentCut},
+	{"connections that say nothing", testFinding47SilentConnections},
 	{"the demo ends well", testDemo},
 	{"the demo is interrupted", testDemoInterrupted},
 	{"the demo loses a server", testDemoWithoutReporter},
