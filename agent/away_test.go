@@ -40,7 +40,7 @@ func TestPullsWithoutDNSAreBounded(t *testing.T) {
 			ports.ask(t, unknown(i%services), noExist)
 		}
 	}
-	most := int(time.Hour / s.engine.UpdateTimeout())
+	most := int(time.Hour / s.cfg.UpdateTimeout)
 	for i := range services {
 		for _, key := range []route.Key{known(i), unknown(i)} {
 			if n := tried[key]; n < most/2 || n > most {

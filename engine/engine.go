@@ -66,9 +66,6 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// UpdateTimeout returns the age at which a route is pulled again.
-func (e *Engine) UpdateTimeout() time.Duration { return e.cfg.UpdateTimeout }
-
 func (e *Engine) shardOf(key route.Key) *shard { return &e.shards[key.Hash()%Parts] }
 
 // Pick chooses the host of the next call, another one than avoid if it can.
