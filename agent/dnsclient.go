@@ -29,9 +29,10 @@ const (
 	// every pull unanswered before the next one has its turn.
 	silenceFactor = 3
 
-	// firstAnswer is how long a dns service may leave a pull of a service without
-	// hosts unanswered, as long as there is another dns service to ask. It
-	// doubles each time that none of them has answered anything.
+	// firstAnswer is how long a dns service may leave the first pull of a
+	// connection, or that of a service without hosts, unanswered, as long as
+	// there is another dns service to ask. It doubles each time that none of them
+	// has answered anything.
 	firstAnswer = 1250 * time.Millisecond
 
 	// connectTimeout bounds an attempt to connect. With firstAnswer it lets the
@@ -86,7 +87,7 @@ type dnsClient struct {
 	timer    *reactor.Timer // the next step
 	watch    *reactor.Timer // looks for silence
 	sentAt   time.Duration  // the first pull that nothing came after; longAgo: there is none
-	hungryAt time.Duration  // the same for the pulls of services without hosts
+	hungryAt time.Duration  // the same for the pulls of services without hosts, and for the first on a connection
 	stale    bool           // the last answer was from a table that dns could not confirm
 	mute     int            // connections in a row on which nothing was answered
 	body     []byte         // of the message that is being sent
@@ -231,7 +232,7 @@ func (d *dnsClient) ask(conn *reactor.Conn, key route.Key) bool {
 	if d.sentAt == longAgo {
 		d.sentAt = d.clock()
 	}
-	if d.hungryAt == longAgo && !d.engine.Served(key) {
+	if d.hungryAt == longAgo && (!d.answered.Load() || !d.engine.Served(key)) {
 		d.hungryAt = d.clock()
 	}
 	return true
