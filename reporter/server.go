@@ -164,7 +164,7 @@ func (s *Server) Ready() error {
 	if !s.heard.Load() {
 		return errors.New("reporter: the database has not answered yet")
 	}
-	if cause, since := s.outage.Since(); cause != nil {
+	if since, cause := s.outage.Since(); cause != nil {
 		return fmt.Errorf("reporter: call statistics cannot be stored for %v: %w", time.Since(since).Round(time.Second), cause)
 	}
 	return nil

@@ -40,19 +40,19 @@ func Told(log *slog.Logger, failed, again string) *Outage {
 
 // Err returns the first failure of an outage that goes on, else nil.
 func (o *Outage) Err() error {
-	err, _ := o.Since()
+	_, err := o.Since()
 	return err
 }
 
-// Since returns the first failure of an outage that goes on and when it was;
-// nil if there is none.
-func (o *Outage) Since() (error, time.Time) {
+// Since returns when the first failure of an outage that goes on was, and that
+// failure; nil if there is none.
+func (o *Outage) Since() (time.Time, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.failing == 0 {
-		return nil, time.Time{}
+		return time.Time{}, nil
 	}
-	return o.cause, o.since
+	return o.since, o.cause
 }
 
 // Failing returns how many users fail.

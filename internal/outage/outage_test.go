@@ -24,7 +24,7 @@ func TestOneLineForTheBeginAndOneForTheEnd(t *testing.T) {
 	first.Failed(other)
 	second.Failed(other)
 	first.Worked()
-	if err, since := o.Since(); err != refused || since.IsZero() {
+	if since, err := o.Since(); err != refused || since.IsZero() {
 		t.Errorf("one user still fails: %v since %v, want %v", err, since, refused)
 	}
 	second.Worked()
