@@ -60,7 +60,7 @@ func (c Copied) Rows(table string) uint64 {
 // first, while programs go on to use it. The second has to have its tables and
 // to be empty, else the error is ErrNotEmpty; it gets everything in one
 // transaction, which ends only if what it holds then is what was read. ctx alone
-// bounds it: a million rows take a minute.
+// bounds it: 100,000 rows take 2 to 4 s.
 func Copy(ctx context.Context, from, to *DB) (Copied, error) {
 	c, err := copyAll(ctx, from, to)
 	if err != nil {

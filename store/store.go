@@ -107,7 +107,7 @@ func Open(dsn string, options Options) (*DB, error) {
 	options.setDefaults()
 	db := &DB{
 		source: src, dialect: src.dialect, options: options,
-		keepChanges: retention{rows: 10_000, versions: keepChanges},
+		keepChanges: retention{rows: 1000, versions: keepChanges},
 		keepAudit:   retention{rows: 10_000, versions: 365 * 24 * 3600}, // a year
 	}
 	db.pool, db.hosts, err = openPool(src, options, busyWait, options.commitTimeout())
