@@ -46,6 +46,9 @@ func (e *Engine) report(key route.Key, host route.Host, ok bool, now time.Durati
 		return none
 	}
 	events := e.TakeEvents(nil)
+	if len(events) == 0 {
+		return none // another goroutine took it
+	}
 	return events[len(events)-1].Kind
 }
 
