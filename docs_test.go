@@ -3,7 +3,9 @@ package lars_test
 import (
 	"flag"
 	"fmt"
+	"go/ast"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -130,6 +132,51 @@ func TestPagesNamedInReadme(t *testing.T) {
 	walk(t, func(name string) {
 		if strings.HasPrefix(name, "docs/") && !strings.Contains(string(text), name) {
 			t.Errorf("README.md does not name %s", name)
+		}
+	})
+}
+
+// TestLinksInPagesExist: a link to a file that moved leads nowhere.
+func TestLinksInPagesExist(t *testing.T) {
+	walk(t, func(name string) {
+		if !strings.HasSuffix(name, ".md") {
+			return
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^):#]+)[)#]`).FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), link[1])); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// TestTestsNamedInPagesExist: the promises of CHANGELOG.md and of the pages are held
+// by tests, which a page may name after they are gone.
+func TestTestsNamedInPagesExist(t *testing.T) {
+	tests := map[string]bool{}
+	for _, f := range sources(t) {
+		for _, d := range f.ast.Decls {
+			if fun, ok := d.(*ast.FuncDecl); ok && f.isTest() {
+				tests[fun.Name.Name] = true
+			}
+		}
+	}
+	walk(t, func(name string) {
+		if !strings.HasSuffix(name, ".md") {
+			return
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range regexp.MustCompile(`\bTest[A-Z0-9]\w+`).FindAllString(string(text), -1) {
+			if !tests[test] {
+				t.Errorf("%s names %s, which is no test", name, test)
+			}
 		}
 	})
 }
