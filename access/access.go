@@ -10,13 +10,13 @@
 // nonce, and takes nothing before the proof. The agent answers with a nonce of
 // its own and the MAC of both, of the server's role and of the direction under
 // the secret; the server answers with its MAC of the same, and the agent takes
-// nothing before that. So neither side can be answered with what was overheard,
-// with what a server of the other kind was given, or with its own proof.
+// nothing before that. Therefore a proof cannot be replayed, passed on to a
+// server of the other role, or sent back to its maker.
 //
-// Agents of before level 1 prove the MAC of the server's nonce alone and learn
-// nothing of the server. Their proofs are taken, with a warning, unless
-// Config.RefuseLegacy is set. A new agent gives such a proof to a server of
-// before level 1, unless Prover.Require is set.
+// Agents older than level 1 prove the MAC of the server's nonce alone, and the
+// server proves nothing to them. Their proofs are taken, with a warning,
+// unless Config.RefuseLegacy is set. A new agent gives such a proof to a
+// server older than level 1, unless Prover.Require is set.
 //
 // The secret itself is never sent. The traffic after the proof is neither
 // encrypted nor signed: a relay between the two that passes everything on can
@@ -59,7 +59,7 @@ type Config struct {
 	// Role is what the server is, dns or reporter. A proof is good for it alone.
 	Role string
 
-	// RefuseLegacy refuses the proofs of agents of before level 1, which a
+	// RefuseLegacy refuses the proofs of agents older than level 1, which a
 	// server in the path can pass on. Default: they are taken with a warning.
 	RefuseLegacy bool
 

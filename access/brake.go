@@ -6,13 +6,13 @@ import (
 )
 
 const (
-	// guessBurst is the number of wrong proofs that an address has at once, for an
-	// operator who mistypes.
+	// guessBurst is the number of wrong proofs that an address may send at once,
+	// so that a typing error does no harm.
 	guessBurst = 10
 
-	// guessEvery is the time after which it has one more. An agent with a wrong
-	// secret tries every five seconds at most, so the brake does not keep it out
-	// once its secret is set right.
+	// guessEvery is the time after which it may send one more. An agent with a
+	// wrong secret tries every five seconds at most, so the brake does not keep
+	// it out once its secret is set right.
 	guessEvery = 3 * time.Second
 
 	// maxBraked bounds how many addresses are remembered. Above it, all others

@@ -19,8 +19,8 @@ type lines struct {
 	last map[netip.Addr]time.Time
 }
 
-// due reports whether a line about a peer may be written now, which is then
-// taken to be written.
+// due reports whether a line about a peer may be written now, and counts it
+// as written.
 func (l *lines) due(addr netip.Addr, now time.Time) bool {
 	last, known := l.last[addr]
 	if known && now.Sub(last) < logEvery {

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// MinSecret is the length in bytes below which a secret is refused: a proof
-	// that was overheard lets anybody try secrets offline, without the brake.
+	// MinSecret is the length in bytes below which a secret is refused: with a
+	// proof that was overheard, secrets can be tried offline, without the brake.
 	MinSecret = 16
 
 	// nonceSize is the length of a nonce in bytes.
@@ -21,8 +21,9 @@ const (
 	proofDomain = "lars access proof 1"
 )
 
-// CheckSecret fails for a secret that is too short. An empty one is none, and
-// so is right. key is where it is set: "[access] secret".
+// CheckSecret fails for a secret that is too short. An empty one means that
+// there is none, which is accepted. key is where it is set: "[access]
+// secret".
 func CheckSecret(key, secret string) error {
 	if secret == "" || len(secret) >= MinSecret {
 		return nil
@@ -66,8 +67,8 @@ func (x exchange) verify(secret string, of side, mac []byte) bool {
 }
 
 // legacyProof returns the proof of an agent that knows no other: HMAC-SHA-256
-// (RFC 2104) of the server's nonce under the secret. It proves nothing of the
-// server, and a server can pass it on to another.
+// (RFC 2104) of the server's nonce under the secret. It proves nothing about
+// the server, and a server can pass it on to another.
 func legacyProof(secret string, nonce []byte) []byte {
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write(nonce)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// challengeWait is how long a client that has a secret waits to be asked
-	// for it. A server that asks does so at once; one that does not never will.
+	// challengeWait is how long a client that has a secret waits to be asked for
+	// it. A server with a secret asks at once.
 	challengeWait = time.Second
 
 	// answerWait is how long a server may take to prove itself.
@@ -30,8 +30,8 @@ type Prover struct {
 	// Role is what the servers are, dns or reporter.
 	Role string
 
-	// Require refuses a server that does not prove itself: one without a
-	// secret, and one of before level 1. Default: it is obeyed, with a warning.
+	// Require refuses a server that does not prove itself: one without a secret,
+	// and one older than level 1. Default: it is obeyed, with a warning.
 	Require bool
 
 	Section string           // where the operator sets it: [dnsserver]
@@ -59,7 +59,7 @@ func (p Prover) Equip(cfg *reactor.ClientConfig) error {
 	t := &talk{Prover: p, router: cfg.Router, start: cfg.OnStart, end: cfg.OnClose}
 	cfg.OnStart, cfg.OnClose = t.started, t.closed
 	if p.Secret == "" {
-		cfg.Router.Handle(larspb.IDChallenge, t.askedInVain)
+		cfg.Router.Handle(larspb.IDChallenge, t.challengedWithoutSecret)
 		return nil
 	}
 	router := reactor.NewRouter[*reactor.Conn]()
@@ -122,28 +122,29 @@ func (t *talk) closed(c *reactor.Conn, reason error) {
 		return
 	}
 	if t.proved {
-		t.say(c, "the server ended the connection on the proof; is "+t.Section+" secret the same as its [access] secret?")
+		t.warn(c, "the server ended the connection on the proof; is "+t.Section+" secret the same as its [access] secret?")
 	}
 }
 
-// unasked goes on without a proof, or not.
+// unasked handles a server that has not asked for a proof: it is used with a
+// warning, or refused if Require is set.
 func (t *talk) unasked(c *reactor.Conn) {
 	switch {
 	case t.Require:
 		t.refuse(c, "the server does not ask for a proof and gives none; "+t.Section+" require_proof refuses it")
 		return
 	case t.Secret != "":
-		t.say(c, "the server does not ask for a proof and gives none; set [access] secret there, then "+t.Section+" require_proof here")
+		t.warn(c, "the server does not ask for a proof and gives none; set [access] secret there, then "+t.Section+" require_proof here")
 	}
 	t.begin(c)
 }
 
-// askedInVain takes a Challenge without a secret. The server ends the
+// challengedWithoutSecret takes a Challenge without a secret. The server ends the
 // connection; the client's own hooks need not hear of the next ones.
-func (t *talk) askedInVain(c *reactor.Conn, _ []byte) {
+func (t *talk) challengedWithoutSecret(c *reactor.Conn, _ []byte) {
 	t.asked = true
 	t.stopWaiting()
-	t.say(c, "the server asks for a secret and none is set: set "+t.Section+" secret")
+	t.warn(c, "the server asks for a secret and none is set: set "+t.Section+" secret")
 }
 
 // challenged answers a Challenge.
@@ -184,12 +185,12 @@ func (t *talk) answered(c *reactor.Conn, body []byte) {
 // refuse gives the server up; the client tries the next.
 func (t *talk) refuse(c *reactor.Conn, why string) {
 	t.proved = false // there is a line for it already
-	t.say(c, why)
+	t.warn(c, why)
 	c.Abort()
 }
 
-// say logs a warning, once for each server and minute.
-func (t *talk) say(c *reactor.Conn, text string) {
+// warn logs a warning, once for each server and minute.
+func (t *talk) warn(c *reactor.Conn, text string) {
 	if t.lines.due(c.RemoteAddr().Addr(), t.Now()) {
 		t.Log.Warn("access: "+text, "server", c.RemoteAddr())
 	}

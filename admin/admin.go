@@ -10,7 +10,7 @@
 // Every method is one transaction of the store, announced under one version.
 // A Routes is safe for concurrent use, and its Store has to be.
 //
-// The caller knows who a person is and whether they may edit.
+// Left out on purpose: logins and rights. The caller checks them.
 package admin
 
 import (
@@ -37,7 +37,8 @@ type Store interface {
 	// after any other error it was not.
 	EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error)
 
-	// AcceptRoutes records that somebody accepts the routes as they are stored.
+	// AcceptRoutes records that an operator accepts the routes as they are
+	// stored.
 	AcceptRoutes(ctx context.Context, who string) (route.Acceptance, error)
 
 	// Routes returns at most limit services after the service after (nil:
@@ -146,11 +147,11 @@ func checkEdit(edit route.Edit) error {
 func checkWho(who string) error {
 	switch {
 	case strings.TrimSpace(who) == "":
-		return errors.New("edit routes: the audit wants a name of who does it")
+		return errors.New("edit routes: want the name of the editor, for the audit")
 	case len(who) > MaxWho:
-		return fmt.Errorf("edit routes: the name of who does it has %d bytes, at most %d", len(who), MaxWho)
+		return fmt.Errorf("edit routes: the name of the editor has %d bytes, want at most %d", len(who), MaxWho)
 	case !utf8.ValidString(who) || strings.ContainsFunc(who, unicode.IsControl):
-		return errors.New("edit routes: the name of who does it has characters that cannot be shown")
+		return errors.New("edit routes: the name of the editor has characters that cannot be shown")
 	}
 	return nil
 }
@@ -165,7 +166,8 @@ func checkChange(c route.Change) error {
 	default:
 		return errors.New("want add, set or remove")
 	}
-	// What must not be in a route may still be there, and too many of it.
+	// A host that must not be in a route may still be stored, and has to be
+	// removable.
 	if c.Action == route.Remove {
 		return nil
 	}

@@ -82,7 +82,7 @@ func TestEditsThatAreRefused(t *testing.T) {
 		do   func(r *Routes) error
 		want string
 	}{
-		{"nobody", func(r *Routes) error { return second(r.Add(ctx, " ", a, many[:1])) }, "wants a name"},
+		{"nobody", func(r *Routes) error { return second(r.Add(ctx, " ", a, many[:1])) }, "want the name"},
 		{"long name", func(r *Routes) error { return second(r.Add(ctx, strings.Repeat("x", 256), a, many[:1])) }, "256 bytes"},
 		{"name with a new line", func(r *Routes) error { return second(r.Add(ctx, "a\nb", a, many[:1])) }, "cannot be shown"},
 		{"name that is not UTF-8", func(r *Routes) error { return second(r.Add(ctx, "a\xff", a, many[:1])) }, "cannot be shown"},

@@ -26,7 +26,7 @@ func ParseHosts(texts []string) ([]route.Host, error) {
 }
 
 // ParseHost reads one host, "192.168.1.113:7777". It fails, with the reason,
-// for what is not IPv4 with a port, and for addresses at which nobody can
+// for what is not IPv4 with a port, and for addresses at which no host can
 // serve: 0.0.0.0, multicast and broadcast.
 func ParseHost(text string) (route.Host, error) {
 	h, err := parseHost(text)

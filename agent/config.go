@@ -130,7 +130,7 @@ func (p Peers) String() string { return fmt.Sprint(p.Addrs) }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// The ports of a dns and a report service that nobody moved.
+// The default ports of a dns and a report service.
 const (
 	dnsPort      = 7778
 	reporterPort = 7779

@@ -26,7 +26,7 @@ const (
 	renewPause = 20 * time.Millisecond
 
 	// silenceFactor times update_timeout is how long a dns service may leave
-	// every pull unanswered before the next one has its turn.
+	// every pull unanswered before the agent tries the next one.
 	silenceFactor = 3
 
 	// firstAnswer is how long a dns service may leave the first pull of a
@@ -61,13 +61,13 @@ const (
 	highWater = 1 << 20
 )
 
-// question is pulled on a new connection when there is nothing else to pull: a dns
-// service that answers it is there. Nobody has such a service.
+// question is the service that is pulled on a new connection when there is no
+// other: any answer shows that the dns service works. No route has this service.
 var question = route.Key{Modid: math.MinInt32, Cmdid: math.MaxInt32}
 
 // dnsClient keeps the routes as the dns service has them: it sends pulls, takes
 // answers and pushes, and pulls everything anew on each connection, because
-// pulls died with the old one and the other side knows of no subscription.
+// pulls were lost with the old one and dns has no subscription of the new one.
 type dnsClient struct {
 	// Immutable after newDNSClient.
 	engine  *engine.Engine
@@ -75,7 +75,7 @@ type dnsClient struct {
 	changed func() // a route changed; must not block
 	log     *slog.Logger
 	routes  *routeLog
-	silence time.Duration // unanswered for so long means that nobody is there
+	silence time.Duration // without an answer for so long the dns service counts as dead
 	client  *reactor.Client
 	pulls   *reactor.Queue[request]
 	link    *link
@@ -100,8 +100,8 @@ type dnsClient struct {
 	answers      atomic.Uint64
 	pushes       atomic.Uint64
 	unsubscribed atomic.Uint64 // services of which no pushes are wanted any more
-	ignored      atomic.Uint64 // answers and pushes for services that nobody asks for
-	badHosts     atomic.Uint64 // hosts with an address that nobody can call
+	ignored      atomic.Uint64 // answers and pushes for services that no program asks for
+	badHosts     atomic.Uint64 // hosts with an address that cannot be called
 	broken       atomic.Uint64 // bodies that are no message
 }
 
@@ -267,8 +267,8 @@ func (d *dnsClient) renew(conn *reactor.Conn) {
 	d.confirm()
 }
 
-// confirm notes that the routes are right, if all are pulled anew and the other
-// side answers from a table that is.
+// confirm notes that the routes are right, if all have been pulled on this
+// connection and dns answers from a table that is not stale.
 func (d *dnsClient) confirm() {
 	if d.answered.Load() && !d.stale && len(d.renewing) == 0 {
 		d.right.Store(int64(d.clock()))

@@ -15,9 +15,9 @@
 // the agent until the report service has acknowledged them.
 //
 // Of several servers of a kind the agent begins with one drawn at random. It
-// leaves one that is gone, silent or hangs within 10 s, and a dns service that
-// answers nothing within 2 s where no route is known. It returns to the first
-// one minutes after that is back.
+// leaves a server that is gone, silent or hung within 10 s, and where no route
+// is known, a dns service that answers nothing within 2 s. It returns to the
+// first one minutes after that is back.
 //
 // All methods are safe for concurrent use. Each UDP port and each TCP client
 // has an event loop; they meet in an engine whose parts have a lock each.

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// trialPause is how long no further line is written of a host that is only
-	// ejected and back on trial in turn: a dead host is that every 15 s.
+	// trialPause is the least time between two log lines about a host that is
+	// ejected and put on trial again and again, as a dead host is every 15 s.
 	trialPause = 10 * time.Minute
 
-	// maxTrials is of how many hosts that is remembered.
+	// maxTrials bounds the hosts for which that is remembered.
 	maxTrials = 1024
 )
 
 // events log what happens to hosts, away from the loops that serve programs: a
-// log may be slow. What there is no line for is counted, and the next line says
-// how much it was.
+// log may be slow. Events without a line are counted, and the next line has
+// their number.
 type events struct {
 	// Immutable after newEvents.
 	engine *engine.Engine
@@ -73,7 +73,7 @@ func (e *events) take() {
 }
 
 // repeats reports whether the event is one of a host that goes on trial and is
-// ejected again and again, of which a line was written not long ago.
+// ejected again and again, about which a line was written not long ago.
 func (e *events) repeats(ev *engine.Event, now time.Duration) bool {
 	h := hostKey{ev.Key, ev.Host}
 	at, tried := e.trials[h]

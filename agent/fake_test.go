@@ -21,22 +21,22 @@ import (
 	"lars.internal/route"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+// testTimeout is how long a test waits for what must happen.
+const testTimeout = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("did not happen in %v: %s", patience, what)
+			t.Fatalf("did not happen in %v: %s", testTimeout, what)
 		}
 	}
 }
@@ -344,7 +344,7 @@ func serve(t testing.TB, a *Agent) (stop func()) {
 			if err != nil {
 				t.Errorf("Serve: %v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Error("Serve did not return")
 		}
 	})
@@ -400,7 +400,7 @@ func (p *program) write(datagram []byte) {
 }
 
 func (p *program) receive(wantID int32) ([]byte, error) {
-	p.conn.SetReadDeadline(time.Now().Add(patience))
+	p.conn.SetReadDeadline(time.Now().Add(testTimeout))
 	n, err := p.conn.Read(p.buf)
 	if err != nil {
 		return nil, err

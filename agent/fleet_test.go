@@ -24,8 +24,8 @@ import (
 	"lars.internal/route"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+// testTimeout is how long a test waits for what must happen.
+const testTimeout = 30 * time.Second
 
 // The hosts of the captured frames.
 var (
@@ -44,14 +44,14 @@ func mustHost(s string) route.Host {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("did not happen in %v: %s", patience, what)
+			t.Fatalf("did not happen in %v: %s", testTimeout, what)
 		}
 	}
 }
@@ -317,7 +317,7 @@ func (p *cppProgram) ask(key route.Key, f []byte) frame {
 	p.t.Helper()
 	p.tell(key, f)
 	conn, buf := p.conns[(key.Modid+key.Cmdid)%agent.Ports], make([]byte, 80<<10)
-	conn.SetReadDeadline(time.Now().Add(patience))
+	conn.SetReadDeadline(time.Now().Add(testTimeout))
 	n, err := conn.Read(buf)
 	if err != nil {
 		p.t.Fatal(err)
@@ -379,7 +379,7 @@ func background(t *testing.T, serve func(context.Context) error) (stop func()) {
 			if err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("Serve: %v", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Error("Serve did not return")
 		}
 	})

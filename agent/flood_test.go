@@ -17,7 +17,7 @@ import (
 // for again.
 func (p *program) insist(key route.Key) (route.Host, larspb.RetCode) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); {
 		p.seq++
 		p.tell(larspb.IDGetHostRequest, larspb.HostQuery{Seq: p.seq, Modid: key.Modid, Cmdid: key.Cmdid}.Append(nil))
 		p.conn.SetReadDeadline(time.Now().Add(time.Second))
@@ -36,7 +36,7 @@ func (p *program) insist(key route.Key) (route.Host, larspb.RetCode) {
 			return route.Host{IP: uint32(a.IP), Port: uint16(a.Port)}, larspb.RetCode(a.Retcode)
 		}
 	}
-	p.t.Fatalf("no answer about %v in %v", key, patience)
+	p.t.Fatalf("no answer about %v in %v", key, testTimeout)
 	return route.Host{}, 0
 }
 

@@ -46,7 +46,7 @@ type link struct {
 	connected atomic.Bool
 
 	// Owned by the loop goroutine.
-	silent bool                             // a failed attempt was told already
+	silent bool                             // a failed attempt was logged already
 	ours   map[netip.AddrPort]time.Duration // servers of this project: when they were last heard
 
 	// Of the connection.
@@ -59,7 +59,7 @@ type link struct {
 	signs  *reactor.Timer
 }
 
-// longAgo is before everything that an agent lives to see.
+// longAgo is earlier than every time of the agent's clock.
 const longAgo = time.Duration(-1 << 62)
 
 func newLink(what string, cfg *Config) *link {
@@ -117,7 +117,7 @@ func (l *link) hear(conn *reactor.Conn, level uint32) {
 		return
 	}
 	if l.level == 0 {
-		_ = conn.Send(larspb.IDHello, l.hello) // without a connection nobody wants it
+		_ = conn.Send(larspb.IDHello, l.hello) // without a connection it is not needed
 	}
 	l.level = max(l.level, level)
 	if len(l.ours) >= maxOurs {

@@ -21,9 +21,9 @@ import (
 // freePortTries is how often three free ports in a row are looked for.
 const freePortTries = 100
 
-// ports are the UDP side of an agent: what programs ask, and the answers.
-// handlers run on the loop of the port that got the request; all ports share
-// the map.
+// ports are the UDP side of an agent: they take the requests of programs and
+// answer them. handlers run on the loop of the port that got the request; all
+// ports share the engine.
 type ports struct {
 	// Immutable after newPorts.
 	engine  *engine.Engine
@@ -219,8 +219,8 @@ func (p *ports) receiveErrors() uint64 {
 	return sum
 }
 
-// garbage returns the number of datagrams and messages that were dropped as
-// nothing that an agent understands.
+// garbage returns the number of datagrams and messages that were dropped
+// because they are not valid.
 func (p *ports) garbage() uint64 {
 	sum := p.broken.Load()
 	if servers := p.servers.Load(); servers != nil {

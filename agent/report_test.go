@@ -300,7 +300,7 @@ func TestStopWithFrozenReporter(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Error("Serve did not return")
 	}
 }

@@ -27,7 +27,7 @@ const (
 	// when it ended. Totals make it harmless to send one twice.
 	doubtful = time.Minute
 
-	// never is later than everything that an agent lives to see.
+	// never is later than every time of the agent's clock.
 	never = time.Duration(1<<63 - 1)
 
 	// lastHighWater is the high-water mark in bytes of the last flush. It leaves
@@ -65,7 +65,7 @@ type reportClient struct {
 	left    int            // services of this shard that were waiting when it got there
 	lost    time.Duration  // from here on reports may have been lost on the last connection; never: none
 	proven  time.Duration  // when the peer's machine was last known to have all that was sent
-	unowed  []uint64       // numbers of messages that nobody will acknowledge, as far as is known
+	unowed  []uint64       // numbers of messages for which no acknowledgement is expected
 	trusted bool           // some of these counted as arrived on this connection
 	results []ledger.Result
 	coded   []larspb.CallResult // results as a message has them
@@ -223,8 +223,8 @@ func (r *reportClient) sendSome(conn *reactor.Conn, n, mark int) bool {
 	return false
 }
 
-// settle notes that the messages which nobody acknowledges have arrived, once
-// the peer's machine has all that was sent: that is the last that can be known.
+// settle counts the messages without acknowledgement as arrived, once the
+// peer's machine has all bytes that were sent. More cannot be known.
 func (r *reportClient) settle(conn *reactor.Conn) {
 	if conn.Pending() > 0 || conn.Unacknowledged() > 0 {
 		return

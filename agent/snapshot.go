@@ -7,8 +7,9 @@ import (
 	"lars.internal/route"
 )
 
-// restore fills the map from the snapshot file, with as many services as it may
-// hold. They are as old as the table, so the first request for one pulls it.
+// restore fills the engine from the snapshot file, with as many services as it
+// may hold. They are as old as the table, so the first request for one pulls
+// it.
 func (a *Agent) restore() {
 	table, _ := a.keeper.Load()
 	if table == nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ask sends the question of k and waits for the result. After it nobody else
-// refers to k.
+// ask sends the question of k and waits for the result. After it no other
+// goroutine refers to k.
 func (c *Client) ask(ctx context.Context, k *call) error {
 	if err := ctx.Err(); err != nil {
 		return err

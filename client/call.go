@@ -14,10 +14,10 @@ const maxRequest = 64
 
 // call is one question on its way, reused by the next one when it is over.
 //
-// It belongs to the goroutine that asks. From conn.enter on, whoever takes it
-// out of conn.waiting owns the fields of the result: that goroutine itself,
-// which gives up, or another one, which sets the result and then sends on
-// done, exactly once.
+// It belongs to the goroutine that asks. From conn.enter on, the goroutine
+// that takes it out of conn.waiting owns the fields of the result. It is
+// either the asking one, which gives up, or another one, which sets the
+// result and then sends on done, exactly once.
 type call struct {
 	answer int32 // id of the message that answers it
 	key    route.Key

@@ -178,7 +178,7 @@ func (c *Client) askRoute(ctx context.Context, key route.Key) ([]netip.AddrPort,
 	return addrs, nil
 }
 
-// addresses leaves out, and counts, the hosts that nobody can call.
+// addresses leaves out, and counts, the hosts whose address cannot be called.
 func (c *Client) addresses(hosts []*larspb.HostInfo) []netip.AddrPort {
 	addrs := make([]netip.AddrPort, 0, len(hosts))
 	for _, info := range hosts {

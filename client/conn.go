@@ -101,8 +101,8 @@ func (n *conn) withdraw(k *call) bool {
 }
 
 // send writes the frame of k. A write that is refused was not done: the
-// kernel used it to report an earlier datagram. So the calls that wait are
-// told, all but k, and the write is done again.
+// kernel used it to report an earlier datagram. Therefore all waiting calls
+// but k fail with it, and the write is done again.
 func (n *conn) send(k *call) error {
 	_, err := n.udp.Write(k.frame)
 	if isRefused(err) {

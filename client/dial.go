@@ -11,7 +11,7 @@ import (
 const dialTries = 16
 
 // dial returns a socket connected to the agent whose local address is not
-// reserved. It holds the ones it turns down until the end, so that the kernel
+// reserved. It keeps unsuitable ones open until the end, so that the kernel
 // does not offer them again.
 func dial(agent netip.AddrPort, reserved func(local netip.AddrPort) bool) (*net.UDPConn, error) {
 	var refused []*net.UDPConn

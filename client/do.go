@@ -42,7 +42,7 @@ func (c *Client) Do(ctx context.Context, modid, cmdid int32, f func(ctx context.
 	return err
 }
 
-// isCancelled reports whether the caller took back a call that then failed.
+// isCancelled reports whether the caller cancelled a call that then failed.
 func isCancelled(ctx context.Context, err error) bool {
 	return err != nil && err != errUnfinished && errors.Is(ctx.Err(), context.Canceled)
 }

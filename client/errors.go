@@ -23,8 +23,8 @@ var (
 	// and that this pick was not one of those that try an ejected host.
 	ErrOverload = larspb.ErrOverload
 
-	// ErrSystem means that the agent met an error of its own, or answered
-	// with a host that nobody can call.
+	// ErrSystem means that the agent met an error of its own, or answered with a
+	// host whose address cannot be called.
 	ErrSystem = larspb.ErrSystem
 
 	// ErrAgent means that the agent cannot be reached, or did not answer
@@ -49,6 +49,6 @@ func unreachable(agent netip.AddrPort, cause error) error {
 	return fmt.Errorf("%w at %v (is lars-agent running there?): %w", ErrAgent, agent, cause)
 }
 
-// isRefused reports whether the agent's machine answered that nobody listens on
-// the port. The kernel reports it on the next use of the socket.
+// isRefused reports whether the agent's machine answered that no program
+// listens on the port. The kernel reports it on the next use of the socket.
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

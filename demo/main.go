@@ -1,7 +1,7 @@
-// Demo shows the whole of Lars at work: it starts the three servers on an embedded
-// database in a temporary folder and six small backends, of which one fails half of
-// its calls and one is dead, drives calls through client and agent, edits the route
-// on the way, and prints what became of it all.
+// Demo runs all of Lars: it starts the three servers on an embedded database in a
+// temporary folder and six small backends, of which one fails half of its calls and
+// one is dead, drives calls through client and agent, edits the route on the way,
+// and prints what became of it all.
 //
 //	make demo
 //	bin/lars-demo -bin bin -calls 20000 -rate 1000
@@ -60,8 +60,8 @@ func main() {
 
 // demo runs it all and takes it all down again.
 func demo(ctx context.Context, o options) (err error) {
-	// The backends come first and go last. They so hold their ports while the
-	// servers choose theirs, and nobody is connected to them any more at their end.
+	// The backends start first and stop last, so that they hold their ports while
+	// the servers choose theirs, and no connection to them is open at their end.
 	farm, err := newFarm()
 	if err != nil {
 		return err

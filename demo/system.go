@@ -122,7 +122,7 @@ func (s *system) launch(name string, args []string) error {
 	}
 	go func() { // ends with the process; stop waits
 		err := v.cmd.Wait()
-		s.ended(&endedError{name, err}) // tells nobody anything once stop has begun
+		s.ended(&endedError{name, err}) // without effect once stop has begun
 		v.done <- err
 	}()
 	s.servers = append(s.servers, v)

@@ -59,7 +59,7 @@ func (w *watch) run(ctx context.Context) {
 }
 
 // look asks the agent. A look that fails is left out: the next one comes soon, and
-// the verdict tells if there was none.
+// the verdict fails if there was none.
 func (w *watch) look(ctx context.Context) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.pages+"/agent/hosts?service="+service, nil)
 	if err != nil {

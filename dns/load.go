@@ -35,9 +35,9 @@ func (w *watcher) demandLoad(why string) {
 	w.cfg.Log.Debug("dns: all routes have to be loaded", "reason", why)
 }
 
-// loadIsDue paces full loads: a periodic one by ReloadInterval and loadShare,
-// a demanded one by half of the time at most, as one after a failure, which
-// waits for retryLoad besides.
+// loadIsDue paces full loads. A periodic one follows ReloadInterval and
+// loadShare. A demanded one, and one after a failure, takes at most half of
+// the time; the latter also waits for retryLoad.
 func (w *watcher) loadIsDue(now time.Time) bool {
 	switch {
 	case w.loading:
@@ -67,8 +67,8 @@ func (w *watcher) startLoad(ctx context.Context) {
 }
 
 // load reads all routes and compares them with the table, off the watcher
-// goroutine. The table may be replaced meanwhile; what was replaced is in
-// since by then.
+// goroutine. The table may be replaced meanwhile; since then has the services
+// that were replaced.
 func (w *watcher) load(ctx context.Context) loaded {
 	services, mark, err := readAll(ctx, w.cfg.Store, w.cfg.QueryTimeout)
 	if err != nil {

@@ -42,7 +42,7 @@ func (s *shard) ping(c *reactor.Conn, body []byte) {
 		s.refuse(c)
 		return
 	}
-	s.meet(c.Property().(*subscriber), 1)    // nobody else knows the message
+	s.meet(c.Property().(*subscriber), 1)    // only a peer of level 1 sends it
 	_ = c.Send(larspb.IDPong, m.Append(nil)) // as above
 }
 

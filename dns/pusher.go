@@ -112,7 +112,7 @@ func (p *pusher) turn() {
 		}
 		p.pushTo(sub, p.key, b)
 	}
-	p.shard.loop.Post(p.turn) // a loop that has stopped has nobody to push to
+	p.shard.loop.Post(p.turn) // a loop that has stopped has no subscribers
 }
 
 // next returns the subscriber that gets p.key next, nil if all is done.
@@ -167,7 +167,7 @@ func (p *pusher) postpone(sub *subscriber, key route.Key) {
 }
 
 // wait looks at the late ones by timer: nothing else shows that a peer has
-// read, and it costs nothing while nobody is late.
+// read, and it costs nothing while none is late.
 func (p *pusher) wait() {
 	if !p.waiting && len(p.late) > 0 {
 		p.waiting = true

@@ -8,7 +8,7 @@ import (
 )
 
 // rowlessShare is what part of all subscriptions may be to services without
-// hosts: 1/10. Anybody can make up names of such services.
+// hosts: 1/10. Any peer can make up names of such services.
 const rowlessShare = 10
 
 // warnEvery is how often a limit on subscriptions is named in the log.
@@ -56,7 +56,7 @@ func (r *room) give(rowless bool) {
 }
 
 // move counts subscriptions as the other kind, when a service has got its first
-// host or lost its last. It may exceed a bound: nobody is cut off for that.
+// host or lost its last. It may exceed a bound: no subscription ends for that.
 func (r *room) move(n int, toRowless bool) {
 	from, _ := r.of(!toRowless)
 	to, _ := r.of(toRowless)

@@ -79,8 +79,8 @@ func (w *watcher) takeFirst(l loaded) {
 
 // takePeriodic takes what a load found, unless that removes too much: all that
 // is on record has come by itself. Services that were replaced while it ran are
-// left out: they may be newer than the load. The cursor stays: the load may be
-// newer than it, but it is not so for what is left out.
+// left out: they may be newer than the load. The cursor stays where it is,
+// because what is left out may be older than the load.
 func (w *watcher) takePeriodic(ctx context.Context, l loaded) {
 	rest := w.untouched(l.changed)
 	if w.lossOf(l, rest).tooMuch(w.cfg.MaxLoss) {
@@ -91,7 +91,7 @@ func (w *watcher) takePeriodic(ctx context.Context, l loaded) {
 		}
 		rest = w.untouched(rest)
 	}
-	// What is demanded by now is the next load's to tell.
+	// A load that was demanded meanwhile decides about all of it.
 	if w.demand != "" || w.holdsBack(l, rest) {
 		return
 	}
@@ -143,7 +143,7 @@ func (w *watcher) lossOf(l loaded, keys []route.Key) loss {
 }
 
 // holdsBack reports whether a load is not to be served, because it removes too
-// much from services that nobody has edited. A load that was seen like that for
+// much from services without an edit. A load that was seen like that for
 // AcceptAfter is served.
 func (w *watcher) holdsBack(l loaded, keys []route.Key) bool {
 	lost := w.lossOf(l, keys)

@@ -131,7 +131,7 @@ func (w *watcher) note(ctx context.Context, err error) {
 		return
 	}
 	if ctx.Err() != nil {
-		return // we stopped it
+		return // Serve stopped it
 	}
 	w.failures++
 	w.store.Failed(err)

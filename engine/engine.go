@@ -14,8 +14,8 @@ import (
 // for a walk over all services.
 const Parts = 64
 
-// minEmpty is the least number of services without hosts for which there is
-// room, if there may be as many services.
+// minEmpty is the least room for services without hosts, unless MaxServices
+// is smaller.
 const minEmpty = 16
 
 // Config describes an engine.
@@ -29,8 +29,8 @@ type Config struct {
 
 	// MaxServices is how many services with hosts are kept; beyond it the one
 	// used the longest ago is forgotten. Services without hosts have a tenth of
-	// that, at least 16, for themselves: so questions for names that do not exist
-	// cost no service its place.
+	// that, at least 16, for themselves: therefore questions for names that do
+	// not exist evict no service.
 	MaxServices int
 
 	// KeepEmptied is how long the hosts of a service are kept when its route
@@ -184,7 +184,7 @@ func (e *Engine) Restore(key route.Key, hosts []route.Host, updated, now time.Du
 // Len returns how many services there are.
 func (e *Engine) Len() int { return int(e.known.Load() + e.empty.Load()) }
 
-// Full reports whether one more service with hosts would cost another one.
+// Full reports whether one more service with hosts would evict another one.
 func (e *Engine) Full() bool { return e.known.Load() >= int64(e.cfg.MaxServices) }
 
 // Known reports whether any service has hosts.

@@ -27,8 +27,8 @@ func (s State) String() string {
 
 const (
 	// pullPause is the least time between two pulls of a service on behalf of
-	// requests. A program that registers asks three times within 100 ms, so
-	// the last of these finds what came up since the first.
+	// requests. A program that registers asks three times within 100 ms, so the
+	// last of these gets what has arrived since the first.
 	pullPause = 100 * time.Millisecond
 
 	// maxEmpty is how often pullPause doubles for a service that stays without
@@ -40,7 +40,7 @@ const (
 	forgetAfter = 5 * time.Minute
 )
 
-// LongAgo is before everything that an engine lives to see.
+// LongAgo is earlier than every time of the engine's clock.
 const LongAgo = ledger.Never
 
 // service is what is known of one service. Guarded by the lock of its shard.

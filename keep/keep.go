@@ -10,7 +10,7 @@
 // from it. A table that did not change and is still right is written again from
 // time to time and at the end, so that the file does not look older than it is.
 //
-// A write replaces the file as a whole (package atomicfile), and a checksum
+// A write replaces the file in one step (package atomicfile), and a checksum
 // finds what the disk changed. A file that cannot be used is put aside, named
 // as it with ".bad" at its end, and a line says so.
 //
@@ -68,7 +68,7 @@ type Config struct {
 	// Name begins each log line, as in "dns: ". Default: nothing.
 	Name string
 
-	// Log hears of loads and failures. Default: discarded.
+	// Log gets a line for each load and failure. Default: discarded.
 	Log *slog.Logger
 
 	// Now is the wall clock. Default time.Now.

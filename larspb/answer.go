@@ -17,8 +17,8 @@ type RouteAnswer struct {
 	Removed   bool   // there are no hosts because an edit removed them
 	Level     uint32 // of the dns service
 
-	// Refused is how many hosts Parse left out because nobody can call them;
-	// Append does not look at it.
+	// Refused is how many hosts Parse left out because their address cannot be
+	// called; Append does not look at it.
 	Refused int
 }
 

@@ -8,7 +8,8 @@ import (
 
 // Balancer chooses among the hosts of one service. A host is identified by its
 // address alone. Not safe for concurrent use. Every now is monotonic time since
-// the same arbitrary moment. A policy ignores what it has no use for.
+// the same arbitrary moment. A policy ignores the arguments that it does not
+// need.
 type Balancer interface {
 	// Update makes endpoints, of which the first of each host counts, the hosts
 	// of the service. The ones that stay keep their state. The slice is not
@@ -57,7 +58,7 @@ type Ticket uint64
 
 // Outcome is how calls to one host ended.
 type Outcome struct {
-	OK, Failed uint32        // calls, one of them 1 where each call is told by itself
+	OK, Failed uint32        // calls; one of the two is 1 where each call is reported by itself
 	Kind       Kind          // how the failed ones failed
 	Latency    time.Duration // of a single call; 0: not known
 	Ticket     Ticket        // of a single call; 0: not known

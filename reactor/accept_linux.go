@@ -157,7 +157,7 @@ func (a *acceptor) admit(fd int, peer netip.AddrPort) {
 }
 
 // mayConnect asks the Admit hook first: a peer that is not wanted learns
-// nothing about the limit. A hook that panics admits nobody.
+// nothing about the limit. A peer is refused if the hook panics.
 func (a *acceptor) mayConnect(peer netip.AddrPort) error {
 	if admit := a.server.cfg.Admit; admit != nil {
 		err := ErrPanic

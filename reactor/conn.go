@@ -152,7 +152,7 @@ type Conn struct {
 	state      state
 	reason     error  // why it ends; first cause wins
 	readable   bool   // the kernel may hold input
-	hup        bool   // the peer's end is in sight: read on after a short read
+	hup        bool   // the peer has ended: read on after a short read
 	peerEOF    bool   // all input was read
 	paused     bool   // output is above the high-water mark
 	withheld   bool   // PauseReading was called
@@ -398,7 +398,7 @@ func (c *Conn) checkClose() {
 // reset ends the connection with a reset.
 func (c *Conn) reset(reason error) {
 	if c.state != stateClosed {
-		// A failure leaves an ordinary close: there is nobody left to tell.
+		// A failure leaves an ordinary close.
 		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		c.teardown(reason)
 	}

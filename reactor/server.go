@@ -55,10 +55,10 @@ type ServerConfig struct {
 	// MaxUnproven is the number of connections that are not proven yet. They
 	// take no place of MaxConns. A connection is proven by its first message
 	// that has a handler, or with AwaitProof by Conn.Proven. When the pool is
-	// full, its oldest connection is reset in favour of a new one, so peers that
-	// keep silent push out each other and nobody else. Higher leaves peers more
-	// time in a flood, at a descriptor each. Default 0: no pool, a connection
-	// takes a place of MaxConns from the start.
+	// full, its oldest connection is reset in favour of a new one, so that
+	// silent peers push out each other alone. Higher leaves peers more time in a
+	// flood, at a descriptor each. Default 0: no pool, a connection takes a
+	// place of MaxConns from the start.
 	MaxUnproven int
 
 	// MaxUnprovenPerAddr is the part of that pool that one address may have;

@@ -15,7 +15,7 @@ import (
 const maxClientOutput = 4 << 20
 
 // UDPClient sends datagrams to one peer and takes its answers, both in
-// batches, on a loop of its own. Datagrams from anybody else do not reach it.
+// batches, on a loop of its own. Datagrams of other senders do not reach it.
 // All methods are safe from any goroutine.
 type UDPClient struct {
 	// Immutable after NewUDPClient.

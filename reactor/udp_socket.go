@@ -147,8 +147,8 @@ func (s *udpSocket) receive() {
 		if err == unix.EAGAIN {
 			return
 		}
-		// An error is usually that of an earlier datagram that found nobody
-		// (ICMP), once; what waits after it is still to be received.
+		// An error is usually an ICMP answer to an earlier datagram, and comes
+		// once; what waits after it is still to be received.
 		if err != nil {
 			if failed++; failed == batchBudget {
 				s.rest(err)

@@ -84,7 +84,7 @@ type Config struct {
 	// Now is the clock that judges the timestamps of reports. Nil: time.Now.
 	Now func() time.Time
 
-	// Log hears of changes of state. Nil: silence.
+	// Log gets a line for each change of state. Nil: none.
 	Log *slog.Logger
 }
 

@@ -3,7 +3,7 @@
 //
 //	cfg := reporter.Config{Sink: db} // a *store.DB
 //	server, err := reporter.New(cfg)
-//	err = service.Serve(ctx)  // until ctx is done and all is stored
+//	err = server.Serve(ctx)  // until ctx is done and all is stored
 //
 // A ReportStatusRequest becomes one row for each of its hosts. The rows are
 // merged, the newest of each, in the backlog of one of a few storing threads,
@@ -269,5 +269,5 @@ func (s *Server) refused(_ netip.AddrPort, reason error) {
 	case errors.Is(reason, reactor.ErrNoDescriptors):
 		s.count.refusedNoDescriptors.Inc()
 	}
-	// The gate counts whom it refuses itself.
+	// The gate counts its own refusals.
 }

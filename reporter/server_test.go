@@ -97,15 +97,15 @@ func sendInPieces(t *testing.T, r *running, frame []byte) {
 func TestFrameCutAtEveryByte(t *testing.T) {
 	r := start(t, Config{})
 	c := r.dial()
-	whole := frame(t, nil, status(noon, 1, hostA, hostB))
-	for cut := range whole {
-		for _, piece := range [][]byte{whole[:cut], whole[cut:]} {
+	full := frame(t, nil, status(noon, 1, hostA, hostB))
+	for cut := range full {
+		for _, piece := range [][]byte{full[:cut], full[cut:]} {
 			if _, err := c.Write(piece); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	r.awaitMetric("lars_reporter_reports_total", len(whole))
+	r.awaitMetric("lars_reporter_reports_total", len(full))
 	r.awaitRow(rowA, 1)
 }
 

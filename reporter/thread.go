@@ -22,7 +22,7 @@ const (
 	batchRows = 500
 
 	// stuckAfter is how long nothing may be stored for rows that are locked before
-	// that counts as an outage: it is the table that somebody holds, then.
+	// that counts as an outage: then it is the table that is locked.
 	stuckAfter = 30 * time.Second
 
 	// pingEvery is how long the sink may go unused before it is asked for a sign

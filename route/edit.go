@@ -8,7 +8,7 @@ import (
 )
 
 // ErrHistoryGone means that the services that changed since a version are not
-// known any more. Reading all routes tells everything.
+// known any more. Reading all routes still works.
 var ErrHistoryGone = errors.New("what changed is not recorded any more")
 
 // MaxHosts is the most hosts that an edit may leave a service with: as many as
@@ -84,10 +84,10 @@ func (c Change) Apply(have []Host) []Host {
 	return normalize(have)
 }
 
-// Edit is what somebody does to the routes in one step: all of its changes
-// become visible together, under one version. Changes of the same service
-// apply in order. To move a host is to remove it from one service and to add
-// it to another within one Edit.
+// Edit is a change of the routes in one step: all of its changes become
+// visible together, under one version. Changes of the same service apply in
+// order. To move a host is to remove it from one service and to add it to
+// another within one Edit.
 type Edit struct {
 	Who     string // for the audit, 1 to 255 bytes
 	Changes []Change
@@ -152,8 +152,8 @@ func (e *ConflictError) Error() string {
 	return strings.TrimSuffix(text.String(), ",") + "; look at them, then edit with that version"
 }
 
-// UnknownEditError means that the store broke away while it made an edit: nobody
-// said whether it did.
+// UnknownEditError means that the connection to the store broke during an edit,
+// so that it is not known whether the edit was made.
 type UnknownEditError struct {
 	ID  string // of the edit
 	Err error  // what happened

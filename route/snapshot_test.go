@@ -78,19 +78,19 @@ func TestSnapshotRoundTripRandom(t *testing.T) {
 }
 
 func TestSnapshotCutAnywhere(t *testing.T) {
-	whole := snapshotOf(t, smallTable())
-	for n := range whole {
-		if _, _, err := ReadSnapshot(bytes.NewReader(whole[:n])); !errors.Is(err, ErrSnapshot) {
-			t.Errorf("%d of %d bytes: error %v, want ErrSnapshot", n, len(whole), err)
+	good := snapshotOf(t, smallTable())
+	for n := range good {
+		if _, _, err := ReadSnapshot(bytes.NewReader(good[:n])); !errors.Is(err, ErrSnapshot) {
+			t.Errorf("%d of %d bytes: error %v, want ErrSnapshot", n, len(good), err)
 		}
 	}
 }
 
 func TestSnapshotEachBitFlipped(t *testing.T) {
-	whole := snapshotOf(t, smallTable())
-	for i := range whole {
+	good := snapshotOf(t, smallTable())
+	for i := range good {
 		for bit := range 8 {
-			broken := bytes.Clone(whole)
+			broken := bytes.Clone(good)
 			broken[i] ^= 1 << bit
 			if _, _, err := ReadSnapshot(bytes.NewReader(broken)); !errors.Is(err, ErrSnapshot) {
 				t.Errorf("bit %d of byte %d flipped: error %v, want ErrSnapshot", bit, i, err)
@@ -149,9 +149,9 @@ func TestSnapshotRejects(t *testing.T) {
 
 func TestSnapshotErrorsOfOthers(t *testing.T) {
 	broken := errors.New("disk on fire")
-	whole := snapshotOf(t, smallTable())
-	for _, n := range []int{0, 10, 50, len(whole)} {
-		in := io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(broken))
+	good := snapshotOf(t, smallTable())
+	for _, n := range []int{0, 10, 50, len(good)} {
+		in := io.MultiReader(bytes.NewReader(good[:n]), iotest.ErrReader(broken))
 		if _, _, err := ReadSnapshot(in); !errors.Is(err, broken) || errors.Is(err, ErrSnapshot) {
 			t.Errorf("reader that fails after %d bytes: %v, want its error alone", n, err)
 		}

@@ -2,8 +2,8 @@ package route
 
 import "errors"
 
-// What a store says of call statistics that it did not take, beside all else
-// that may be wrong with it.
+// Errors of a store about single rows of call statistics. Any other error is
+// about the store.
 var (
 	// ErrRowRefused: the database takes all but at least one row, which it will
 	// never take as it is.

@@ -14,7 +14,7 @@ import (
 )
 
 // Backup writes all that Copy copies into a new SQLite file, whatever kind of
-// database db is, while programs go on to use it. The file is complete and
+// database db is, while programs go on using it. The file is complete and
 // checked when it appears under its name; nothing else belongs to it. It fails
 // if there is a file of that name.
 func (db *DB) Backup(ctx context.Context, path string) (Copied, error) {
@@ -116,12 +116,12 @@ type Restored struct {
 	Edit   route.EditResult
 }
 
-// Restore brings a backup back, in the name of who, while programs go on to use
-// the database. An empty database, which is made if need be, gets all of it.
-// Where there is something already, routes and names become those of the backup,
-// by an edit as any other: under a new version, announced, with audit rows.
-// History, audit and statistics stay what they are then. The backup is checked
-// first, and is brought up to date if it is older; the file itself is not touched.
+// Restore restores a backup, in the name of who, while programs go on using the
+// database. An empty database, which is made if need be, gets all of it. Where
+// there is something already, routes and names become those of the backup, by an
+// edit as any other: under a new version, announced, with audit rows. History,
+// audit and statistics stay what they are then. The backup is checked first, and
+// is brought up to date if it is older; the file itself is not touched.
 func (db *DB) Restore(ctx context.Context, who, path string) (Restored, error) {
 	r, err := db.restore(ctx, who, path)
 	if err != nil {

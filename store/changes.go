@@ -174,7 +174,8 @@ func (h *history) add(version, previous uint64, modid, cmdid int64, action strin
 	h.touch(modid, cmdid)
 }
 
-// touch notes a service. One that cannot be is one that nobody can ask for.
+// touch notes a service. Ids that are out of range are left out: no agent can
+// ask for them.
 func (h *history) touch(modid, cmdid int64) {
 	if key, err := keyOf(modid, cmdid); err == nil {
 		h.keys = append(h.keys, key)

@@ -57,8 +57,8 @@ func (c Copied) Rows(table string) uint64 {
 
 // Copy copies routes, their version and history, audit, names and statistics
 // from one database into another, of any kind each. It reads one state of the
-// first, while programs go on to use it. The second has to have its tables and
-// to be empty, else the error is ErrNotEmpty; it gets everything in one
+// first, while programs go on using it. The second has to have its tables and to
+// be empty, else the error is ErrNotEmpty; it gets everything in one
 // transaction, which ends only if what it holds then is what was read. ctx alone
 // bounds it: 100,000 rows take 2 to 4 s.
 func Copy(ctx context.Context, from, to *DB) (Copied, error) {

@@ -16,7 +16,7 @@
 // Unix time: it may go backwards then.
 //
 // Outcome. An edit was made, was not made, or, if the connection broke at the
-// commit and nobody can be asked any more, ends with a *route.UnknownEditError.
+// commit and the database cannot be asked any more, ends with a *route.UnknownEditError.
 // Its id makes it safe to repeat.
 //
 // Schema. Migrate makes what is missing and changes nothing else; of several at

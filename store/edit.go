@@ -47,7 +47,7 @@ type edits struct {
 	unlimited bool // services may have more hosts than a frame holds
 
 	mayBeMade bool               // look into the audit before the next try
-	broken    bool               // a commit broke, and nobody has looked since
+	broken    bool               // a commit broke, and its outcome was not looked up since
 	committed []route.EditResult // of the tries whose commit broke
 	result    route.EditResult   // of the last try
 }

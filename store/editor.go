@@ -21,8 +21,8 @@ const (
 	// before something is said: of the database's, or of the version.
 	maxAhead = 3600
 
-	// longPause is how long nobody edits, in seconds, before the next edit is
-	// asked to look at its clock.
+	// longPause is the time without edits, in seconds, after which the next edit
+	// logs that the version jumps: its clock may be wrong.
 	longPause = 180 * 24 * 3600
 )
 
@@ -105,9 +105,9 @@ func (e *editor) checkUnchanged(version uint64, stored map[route.Key][]storedRow
 	return conflict
 }
 
-// next returns the version that follows one. A clock that is wrong would move
-// all later versions into the future with it, so it is compared with the
-// database's, and what only one clock says is doubted in the log.
+// next returns the version that follows one. A wrong clock would move all
+// later versions into the future with it. It is therefore compared with the
+// database's, and a jump that only one clock shows is logged.
 func (e *editor) next(version uint64) (uint64, error) {
 	var database int64
 	if err := e.tx.QueryRowContext(e.ctx, `SELECT `+e.dialect.clock).Scan(&database); err != nil {

@@ -78,7 +78,8 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 	return n == 1, err
 }
 
-// rival takes an error that only says that another was faster for no error.
+// rival returns nil for an error which only means that another process was
+// faster.
 func (l *lease) rival(err error) (bool, error) {
 	if l.db.dialect.classify(err) == conflict {
 		return false, nil

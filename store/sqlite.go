@@ -125,8 +125,9 @@ func hintSQLite(src source, err error) error {
 // errNoFile is what explain takes for missing tables.
 var errNoFile = errors.New("there is no file")
 
-// cannotOpen finds out why, since SQLite keeps it to itself. It does not open the
-// file: closing it would end the locks that this process has on it.
+// cannotOpen finds out why a file cannot be opened, which SQLite does not say. It
+// does not open the file: closing it would end the locks that this process has on
+// it.
 func cannotOpen(path string, err error) error {
 	info, cause := os.Stat(path)
 	switch {

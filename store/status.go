@@ -23,7 +23,8 @@ const maxStatusRows = 500
 
 // statusAhead is how many seconds a stored timestamp may be ahead of the
 // database's clock. One that is further ahead is replaced by any other: the clock
-// of its agent was wrong, or a hand, and it would hide every report for as long.
+// of its agent was wrong, or the row was written by hand, and it would hide every
+// report for as long.
 const statusAhead = "600"
 
 // UpsertStatus stores call statistics. A row replaces what is stored of the
@@ -235,8 +236,8 @@ func (db *DB) statuses(ctx context.Context, query string, args []any) ([]route.C
 		if err != nil {
 			return nil, err
 		}
-		// Statistics are to look at. What a C++ writer stored that fits no
-		// field is shown as near as it goes.
+		// A value of a C++ writer that fits no field is shown as the nearest one
+		// that does.
 		s.Host.Port = uint16(clamp(port, math.MaxUint16))
 		s.Succ, s.Err = uint32(clamp(succ, math.MaxUint32)), uint32(clamp(failed, math.MaxUint32))
 		s.Overload = overload == "1"

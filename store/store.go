@@ -14,19 +14,19 @@ import (
 // Its message names the command that makes them.
 var ErrNoSchema = errors.New("the database lacks the tables of this version")
 
-// Options are the knobs of a DB. The zero value works.
+// Options are the settings of a DB. The zero value works.
 type Options struct {
-	// Logger hears of each move to another database host or file, of each
-	// migration, and of versions that look like those of a wrong clock. Nil:
-	// silence.
+	// Logger gets a line for each move to another database host or file, each
+	// migration, and each version that looks like that of a wrong clock. Nil:
+	// none.
 	Logger *slog.Logger
 
 	// Now is the clock for versions and audit. Nil: time.Now.
 	Now func() time.Time
 
-	// BadRow is told of each row of RouteData that names no host that
-	// anybody could call, each time that it is read. Such rows are skipped.
-	// It is called from any goroutine and must not block. Nil: silence.
+	// BadRow is called with each row of RouteData that names no host which can
+	// be called, each time that it is read. Such rows are skipped. It is called
+	// from any goroutine and must not block. Nil: nothing.
 	BadRow func(id uint64, reason string)
 
 	// DialTimeout bounds connecting to one host, login included. Default
@@ -65,8 +65,8 @@ func (o *Options) setDefaults() {
 
 // commitTimeout bounds a commit. A cluster that loses a node commits nothing
 // until the others have agreed that it is gone, which takes Galera 5 s and some
-// (evs.suspect_timeout). Whether a commit that is given up before then goes
-// through, nobody knows.
+// (evs.suspect_timeout). It is not known whether a commit that is given up
+// before then goes through.
 func (o *Options) commitTimeout() time.Duration { return 2 * o.QueryTimeout }
 
 func positive[T int | time.Duration](v, preset T) T {

@@ -52,7 +52,7 @@ type stand struct {
 // cmdid - 1.
 type subscriber []int
 
-// newAudience subscribes and returns when everybody has all routes.
+// newAudience subscribes and returns when all have all routes.
 func newAudience(ctx context.Context, addr netip.AddrPort, subscribers, services int) (*audience, error) {
 	a := &audience{fleet: newFleet(addr, audienceLoops), services: services, complete: make(chan struct{}, 1)}
 	for range audienceLoops {
@@ -81,7 +81,7 @@ func (a *audience) expect(mark int) {
 	a.target.Store(int64(mark))
 }
 
-// await waits until everybody has all routes with the expected mark.
+// await waits until all have all routes with the expected mark.
 func (a *audience) await(ctx context.Context) error {
 	late := time.NewTimer(maxWait)
 	defer late.Stop()

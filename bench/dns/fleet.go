@@ -45,7 +45,8 @@ type handler struct {
 	route func(c *reactor.Conn, body []byte) // for each GetRouteResponse
 }
 
-// connect adds connections. of tells what the loop with that index does.
+// connect adds connections. of returns the handler of the loop with that
+// index.
 func (f *fleet) connect(n int, of func(loop int) handler) error {
 	for range n {
 		h := of(f.next)

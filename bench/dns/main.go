@@ -9,8 +9,8 @@
 // the server that -mysql names. Edits are made as every writer makes them: one
 // transaction that takes the next version.
 //
-// The parts, for -only: lookups, pushes, picks, bursts, loads. The whole takes a
-// few minutes. It writes a table (Markdown) and the raw figures (JSON).
+// The parts, for -only: lookups, pushes, picks, bursts, loads. All of them take
+// a few minutes. It writes a table (Markdown) and the raw figures (JSON).
 package main
 
 import (

@@ -91,8 +91,8 @@ func install(args []string) error {
 	return nil
 }
 
-// found looks for a program also where servers are kept, which is not in
-// everybody's PATH.
+// found looks for a program also where servers are kept, which is not in the
+// PATH of all users.
 func found(name string) string {
 	if path, err := exec.LookPath(name); err == nil {
 		return path

@@ -10,7 +10,7 @@ import (
 
 // The routes. Service i, from 0, is (1 + i/1000, 1 + i%1000). The last host of
 // each service is its marked host: edits change its port, and nothing else, so
-// the port tells a subscriber which edit it sees.
+// a subscriber sees by the port which edit it got.
 const (
 	hostsPerService = 5
 	cmdids          = 1000 // of each modid
@@ -77,8 +77,8 @@ func appendRow(b []byte, i, perService int) []byte {
 type commit struct{ asked, done time.Time }
 
 // edit changes the first services of modid 1 in one transaction, as every writer
-// of routes does: take the next version, change the rows, tell which services
-// changed. The mark that it sets is the caller's to expect: db.mark + 1.
+// of routes does: take the next version, change the rows, announce the services
+// that changed. The mark that it sets is the caller's to expect: db.mark + 1.
 func (db *database) edit(ctx context.Context, services int) (commit, error) {
 	conn, err := db.pool.Conn(ctx)
 	if err != nil {

@@ -52,7 +52,7 @@ func GroupBy[R any](runs []R, key func(R) string) [][]R {
 	return groups
 }
 
-// Machine tells where the runs were made.
+// Machine describes the machine of the runs.
 func Machine() string {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {

@@ -1,5 +1,7 @@
-// Lars-agent is the load-balance agent of Lars: it answers the programs
-// of its machine with the host to call for a service.
+// Lars-agent is the load-balance agent of Lars: it answers the programs of
+// its machine with the host to call for a service. The agent itself is
+// package agent; this program reads the configuration, constructs the parts
+// and runs them.
 //
 //	lars-agent -config conf/lars_lb_agent.conf
 //
@@ -24,7 +26,8 @@ var version string
 
 func main() { process.Server("lars-agent", run) }
 
-// settings are what file, environment and flags decide.
+// settings hold what file, environment and flags decide. newSettings declares
+// the keys, and env.Load fills the fields.
 type settings struct {
 	set   *config.Set
 	agent *agent.Config

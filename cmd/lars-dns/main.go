@@ -1,5 +1,7 @@
 // Lars-dns is the route service of Lars: it answers agents with the hosts of
-// a service and pushes every change to them.
+// a service and pushes every change to them. The service itself is package
+// dns; this program reads the configuration, constructs the parts and runs
+// them.
 //
 //	lars-dns -config conf/lars_dns.conf
 //
@@ -28,7 +30,8 @@ var version string
 
 func main() { process.Server("lars-dns", run) }
 
-// settings are what file, environment and flags decide.
+// settings hold what file, environment and flags decide. newSettings declares
+// the keys, and env.Load fills the fields.
 type settings struct {
 	set   *config.Set
 	dns   *dns.Config
@@ -63,7 +66,7 @@ func run(ctx context.Context, env process.Env) error {
 		return err
 	}
 	defer db.Close()
-	if !exists(s.dns.Snapshot) { // with one, dns serves whatever the database is like
+	if !exists(s.dns.Snapshot) { // with one, dns serves whatever the state of the database
 		if err := tables.Check(ctx, db, store.ForRoutes, log); err != nil {
 			return err
 		}

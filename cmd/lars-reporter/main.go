@@ -1,5 +1,6 @@
 // Lars-reporter is the report service of Lars: it stores the call statistics that
-// the agents send.
+// the agents send. The service itself is package reporter; this program reads the
+// configuration, constructs the parts and runs them.
 //
 //	lars-reporter -config conf/lars_reporter.conf
 //
@@ -27,7 +28,8 @@ var version string
 
 func main() { process.Server("lars-reporter", run) }
 
-// settings are what file, environment and flags decide.
+// settings hold what file, environment and flags decide. newSettings declares
+// the keys, and env.Load fills the fields.
 type settings struct {
 	set      *config.Set
 	reporter *reporter.Config

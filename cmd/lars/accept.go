@@ -21,9 +21,9 @@ func newRouteAccept(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "accept",
 		Short: "Accept the routes as they are stored",
-		Long: `Accept the routes as they are stored. A lars-dns that finds many hosts gone without
-an edit holds that back: it serves the routes from before, and is not ready. After
-this command every lars-dns takes what the database holds, once. Look at it first,
+		Long: `Accept the routes as they are stored. When many hosts are gone from the database without
+an edit, lars-dns holds that back: it serves the former routes and is not ready. After
+this command every lars-dns serves what the database holds, once. Look at that first,
 with: lars route list`,
 		Example: "  lars route accept",
 		Args:    noArguments,

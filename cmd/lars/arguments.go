@@ -28,8 +28,8 @@ func doubleDashes(args []string) []string {
 	return out
 }
 
-// wordsLast lets an id be negative: if one is, it moves all arguments that are not
-// flags after a "--", where -1/2 is not taken for a flag.
+// wordsLast makes negative ids work. If there is one, it moves all arguments that
+// are not flags after a "--", where -1/2 is not taken for a flag.
 func wordsLast(root *cobra.Command, args []string) []string {
 	if !slices.ContainsFunc(args, isNegative) {
 		return args

@@ -50,7 +50,8 @@ a pick, but no call follows and nothing is reported.`,
 	return complete(jsonFlag(c, &asJSON), s.completeServices, nil)
 }
 
-// getHost asks as a program does that has just started.
+// getHost registers the service and picks a host, as a program does at its
+// start.
 func getHost(ctx context.Context, cl *client.Client, key route.Key) (netip.AddrPort, error) {
 	if err := cl.Register(ctx, key.Modid, key.Cmdid); err != nil {
 		return netip.AddrPort{}, err
@@ -174,7 +175,7 @@ func (s *settings) withClient(c *cobra.Command, f func(*client.Client) error) er
 	return f(cl)
 }
 
-// explain adds to an error of the client the way out that only this command knows.
+// explain adds to an error of the client the command or flag that helps.
 func explain(key route.Key, err error) error {
 	err = because(err, client.ErrNoService, "lars route list %s shows what the database holds", key)
 	err = because(err, client.ErrOverload, "lars agent hosts %s shows why", key)

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// completeTime bounds what a press of the tab key waits for.
+	// completeTime bounds how long a completion may take.
 	completeTime = 2 * time.Second
 
 	// maxCompletions bounds how many words are offered.
@@ -26,8 +26,8 @@ const (
 )
 
 // words returns the words that may stand at a place: the first one, or one after a
-// service and the arguments that follow it. It may return fewer on an error, since
-// completion has no place to say why.
+// service and the arguments that follow it. After an error it returns fewer:
+// completion cannot show errors.
 type words func(c *cobra.Command, key *route.Key, rest []string) []string
 
 // complete gives a command completion for its arguments: services at the first place
@@ -149,8 +149,8 @@ func (s *settings) pagesOf(c *cobra.Command) *pages {
 	return p
 }
 
-// storedRoutes returns the routes of all services, or of one. A file that a press of
-// the tab key would make is left alone.
+// storedRoutes returns the routes of all services, or of one. Completion never makes
+// the file of a database.
 func (s *settings) storedRoutes(c *cobra.Command, key *route.Key) []route.Service {
 	ctx, cancel := context.WithTimeout(c.Context(), completeTime)
 	defer cancel()

@@ -43,12 +43,12 @@ func newBackup(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Write all of the database into a new SQLite file",
-		Long: `Write all that the database holds, of whatever kind it is, into a new SQLite file, while
-the servers go on to use it. The file is checked and complete when it appears.`,
+		Long: `Write all of the database, which may be of any kind, into a new SQLite file. The servers
+go on using the database. The file appears when it is complete and checked.`,
 		Example: "  lars db backup lars-2026-01-31.db",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usage(c, "which file? Name one that does not exist yet")
+				return usage(c, "name the file to write, which must not exist yet")
 			}
 			return s.withStore(func(db *store.DB) error {
 				copied, err := db.Backup(c.Context(), args[0])
@@ -65,15 +65,15 @@ the servers go on to use it. The file is checked and complete when it appears.`,
 func newRestore(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Bring a backup back",
-		Long: `Bring a backup back that lars db backup made, while the servers go on to use the database.
-It is checked first. An empty database gets all of it, tables included. Where there is
-something already, routes and names become those of the backup, by one edit as any
-other, which agents get pushed; history, audit and statistics stay what they are.`,
+		Short: "Restore a backup",
+		Long: `Restore a backup that lars db backup made. The servers go on using the database. The
+backup is checked first. An empty database gets all of it, tables included. In any other,
+routes and names become those of the backup, by one edit that is pushed to the agents as
+any other; history, audit and statistics stay as they are.`,
 		Example: "  lars db restore lars-2026-01-31.db",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usage(c, "which file? Name a backup that lars db backup made")
+				return usage(c, "name the file that lars db backup made")
 			}
 			return s.withStoreFrom(tables.OpenToMigrate, func(db *store.DB) error {
 				r, err := db.Restore(c.Context(), who(), args[0])
@@ -91,10 +91,10 @@ func newCopy(s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "copy FROM [TO]",
 		Short: "Copy all of one database into another, from SQLite to MySQL for example",
-		Long: `Copy all that one database holds, routes, their history, the audit, names and statistics,
-into another of any kind, which has its tables and is empty. FROM and TO are DSNs;
-without TO, it is the database that the other commands use, so that no password is on
-the command line. What was written is compared with what was read.`,
+		Long: `Copy all of one database (routes, their history, the audit, names and statistics) into
+another of any kind, which has its tables and is empty. FROM and TO are DSNs. Without TO,
+the target is the database that the other commands use, so that no password is on the
+command line. What was written is compared with what was read.`,
 		Example: "  export LARS_STORE_DSN=mysql://lars:PASSWORD@db1:3306/lars_dns\n" +
 			"  lars db migrate\n  lars db copy sqlite:/var/lib/lars/lars.db",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -103,7 +103,7 @@ the command line. What was written is compared with what was read.`,
 			case 2:
 				s.dsn = args[1]
 			default:
-				return usage(c, "copy from where to where? Name one DSN or two")
+				return usage(c, "name the DSN to copy from, and the one to copy to unless it is the database of the other commands")
 			}
 			return s.copyFrom(c.Context(), args[0])
 		},

@@ -18,8 +18,8 @@ const exampleCalls = 3
 func newExample(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "example SERVICE",
-		Short: "Do what a program does, step by step, and say so",
-		Long: `Do what a program does with the Go client, step by step, and say so: register the
+		Short: "Do what a program does, and print each step",
+		Long: `Do what a program does with the Go client, and print each step: register the
 service, then pick a host, call it and report the result. The call is a TCP
 connection that is closed at once.`,
 		Example: "  lars example 1/2",

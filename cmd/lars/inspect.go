@@ -17,7 +17,8 @@ import (
 	"lars.internal/internal/config"
 )
 
-// defaultPages is where the agent's pages are, if nobody says otherwise.
+// defaultPages is the address of the agent's pages unless [debug] addr or
+// --pages changes it.
 const defaultPages = "127.0.0.1:8887"
 
 // pages are the HTTP pages of a running agent.
@@ -43,9 +44,9 @@ func newAgentServices(p *pages) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "services",
 		Short: "List the services that the agent knows",
-		Long: `List the services that the agent knows: how good the route is, how many hosts are in
-rotation and ejected, how long ago the route was confirmed, and the state of the
-protocol: PULLING while an answer is awaited, else NEW. A route is fresh (changes are
+		Long: `List the services that the agent knows: the state of the route, how many hosts are in
+rotation and ejected, how long ago the route was confirmed, and the protocol's state of
+the service: PULLING while an answer is awaited, else NEW. A route is fresh (changes are
 pushed, or it was confirmed not long ago), stale, being asked for, or emptied: it
 turned empty although no edit removed the hosts, which are kept for a time.`,
 		Args: noArguments,
@@ -237,7 +238,7 @@ func confirmed(seconds float64) string {
 	return "confirmed " + ago(seconds) + " ago"
 }
 
-// ago writes seconds as people say them; negative ones stand for never.
+// ago writes a time in seconds for people; a negative one means never.
 func ago(seconds float64) string {
 	if seconds < 0 {
 		return "never"

@@ -6,9 +6,10 @@
 //	lars gethost 1/2
 //	lars route add 1/2 10.0.0.1:8080
 //
-// `lars help` lists its commands; docs/commands.md describes them. It exits with 0 on
-// success, with 1 after an error, which it reports in one line, and with 2 when the
-// command line was wrong.
+// `lars help` lists its commands; docs/commands.md describes them. Each command has a
+// file of its own; root.go puts them together, settings.go has the flags that all of
+// them take. It exits with 0 on success, with 1 after an error, which it reports in
+// one line, and with 2 when the command line was wrong.
 package main
 
 import (

@@ -31,13 +31,15 @@ func newQPS(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "qps THREADS",
 		Short: "Measure how many picks with their reports the agent takes",
-		Long: `Let each of THREADS goroutines pick a host of a service of its own and report a
-success, as fast as answers come, and print how many such pairs there were in a
-second. The services are --service, and those with the next cmdids.
+		Long: `Measure how many picks the agent answers. Each of THREADS goroutines picks a host of
+a service of its own and reports a success, as fast as the answers come; the command
+prints the number of such pairs per second. The services are --service, and those with
+the next cmdids.
 
 The successes are made up: they count in the agent and in the report table as if a
-program had made the calls. So the command refuses services that programs have asked
-this agent for, which it reads from the agent's pages. --force measures all the same.`,
+program had made the calls. Therefore the command refuses services that programs have
+asked this agent for, which it reads from the agent's pages. --force measures all the
+same.`,
 		Example: "  lars route add 9999/1 127.0.0.1:9\n  lars qps 1 --service 9999/1 --duration 5s",
 	}
 	c.Flags().StringVar(&q.first, "service", "1/1", "`SERVICE` of the first goroutine")
@@ -165,9 +167,8 @@ func firstError(errs []error) error {
 	return nil
 }
 
-// pairs makes pairs until end. That is no deadline of ctx, which would make a
-// failure of the last pair. An answer that is late is counted, since a busy machine
-// gives some.
+// pairs makes pairs until end. end is not a deadline of ctx, because the last pair
+// would then fail. A late answer is counted: a busy machine causes some.
 func pairs(ctx context.Context, cl *client.Client, key route.Key, end time.Time) (rates, error) {
 	var sum rates
 	for time.Now().Before(end) {

@@ -84,7 +84,7 @@ func noArguments(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// because adds the way out to an error.
+// because adds to an error of this kind what the user can do about it.
 func because(err error, sentinel error, format string, args ...any) error {
 	if errors.Is(err, sentinel) {
 		return fmt.Errorf("%w; %s", err, fmt.Sprintf(format, args...))

@@ -227,7 +227,7 @@ func allRoutes(ctx context.Context, routes *admin.Routes, filter *route.Key) ([]
 	return list, err
 }
 
-// exampleOf returns the service that was asked for, or one to show the form.
+// exampleOf returns the service that was asked for, or one for an example.
 func exampleOf(filter *route.Key) string {
 	if filter == nil {
 		return "1/2"

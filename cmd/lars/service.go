@@ -31,7 +31,7 @@ func isNumber(s string) bool {
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
-// onlyService takes a service that is all there may be.
+// onlyService takes a service as the only argument.
 func onlyService(c *cobra.Command, args []string) (route.Key, error) {
 	key, rest, err := takeService(c, args)
 	if err == nil && len(rest) > 0 {

@@ -65,7 +65,8 @@ func (s *settings) openStore(open opener, options store.Options) (*store.DB, err
 	return open(where, options)
 }
 
-// warnOfPassword says that a DSN on the command line is seen by others.
+// warnOfPassword warns that other users of the machine see a DSN on the
+// command line.
 func (s *settings) warnOfPassword(name, dsn string) {
 	if strings.Contains(dsn, "@") {
 		fmt.Fprintf(s.env.Stderr, "lars: %s: every user of this machine can see the flags of a process; use LARS_STORE_DSN\n", name)
@@ -78,8 +79,8 @@ func (s *settings) storeOptions(level slog.Level) store.Options {
 	return store.Options{Logger: slog.New(handler)}
 }
 
-// withStore calls f with the database, after it has named it on standard error:
-// what is edited and shown there is of that database alone.
+// withStore calls f with the database, after it has named it on standard error,
+// so that the user sees which database is edited or listed.
 func (s *settings) withStore(f func(*store.DB) error) error {
 	return s.withStoreFrom(tables.Open, f)
 }
@@ -130,8 +131,8 @@ func isPort(s string) bool {
 	return err == nil && n > 0
 }
 
-// printf writes to the command's output. It leaves an error of that to the reader of
-// the output.
+// printf writes to the command's output. It ignores a failed write: the reader of
+// the output has ended then.
 func (s *settings) printf(format string, args ...any) {
 	fmt.Fprintf(s.env.Stdout, format, args...)
 }

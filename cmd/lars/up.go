@@ -25,7 +25,8 @@ import (
 	"lars.internal/store"
 )
 
-// seeds are the routes of a database that never had any. Nobody listens there.
+// seeds are the routes that a new database gets. No program listens at these
+// addresses.
 var seeds = []route.Change{
 	{Action: route.Add, Key: route.Key{Modid: 1, Cmdid: 1}, Hosts: loopbackHosts(7001, 7002, 7003)},
 	{Action: route.Add, Key: route.Key{Modid: 1, Cmdid: 2}, Hosts: loopbackHosts(7001, 7004)},
@@ -198,7 +199,7 @@ func (u *system) ready() error {
 	return nil
 }
 
-// greet says what listens where and what to try.
+// greet prints the addresses of the servers, and commands to try.
 func (u *system) greet() {
 	addrs := u.agent.Addrs()
 	ports := make([]string, len(addrs))

@@ -1,5 +1,5 @@
-// Package atomicfile replaces a file as a whole: a reader finds the old content
-// or the new one, also after a crash or a full disk.
+// Package atomicfile replaces a file in one step: a reader finds the old
+// content or the new one, also after a crash or a full disk.
 //
 //	err := atomicfile.Write("/var/lib/lars/routes", func(w io.Writer) error {
 //		return route.WriteSnapshot(w, table, loaded)
@@ -11,7 +11,7 @@
 // file goes away on every error; Sweep removes what a crash left.
 //
 // Write may be called at any time from anywhere; of two for one path the last to
-// end wins. Sweep is for a time when nobody writes.
+// end wins. Call Sweep only while no Write of the same path runs.
 //
 // It does not lock, make folders, or keep the owner and mode of the old file.
 package atomicfile

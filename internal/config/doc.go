@@ -21,12 +21,12 @@
 // Input that is not understood is an error that names the place and what is wanted
 // there: an unknown section, key or variable, a key given twice, a bad or
 // out-of-range value. All findings are reported together, at most ten. Warnings are
-// for what works and is dangerous, as a password in a file that everybody can read.
+// for what works and is dangerous, such as a password in a file that all users can read.
 //
 // A Set belongs to one goroutine until Parse or Load has returned. After that
 // it may be read from any goroutine, and so may the variables.
 //
 // Rules between keys are not checked here; the owner of the variables does
-// that, with IsSet where it matters who chose a value. Nothing is read again
-// while a server runs.
+// that, with IsSet where it matters whether a value was given. Nothing is
+// read again while a server runs.
 package config

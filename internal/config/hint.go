@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// suggest returns the way out for a name that is none of the known ones: the
-// one that was probably meant, else all of them.
+// suggest returns what to write in place of an unknown name: the known name
+// that was probably meant, else all of them.
 func suggest(name string, known []string) string {
 	best, bestCost := "", len(name)/3+2
 	for _, k := range known {

@@ -49,8 +49,8 @@ func New(cfg *Config) *Server {
 }
 
 // Listen binds the address of the Config, if it names one. If the port is in
-// use and nobody chose it, Listen warns and returns nil: the service matters
-// more than this page.
+// use and was not configured, Listen warns and returns nil: the service
+// matters more than this page.
 func (s *Server) Listen() error {
 	if s.bound || s.cfg.off() {
 		return nil
@@ -113,8 +113,8 @@ func (s *Server) Addr() netip.AddrPort {
 }
 
 // Serve answers until ctx is done, then ends the requests in progress and
-// returns nil. It calls Listen if nobody has; without an address it only waits
-// for ctx.
+// returns nil. It calls Listen if that was not done; without an address it
+// only waits for ctx.
 func (s *Server) Serve(ctx context.Context) error {
 	if err := s.Listen(); err != nil {
 		return err

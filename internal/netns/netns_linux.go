@@ -5,10 +5,10 @@
 //	a, b := net.Host("a"), net.Host("b")
 //	err := a.Do(func() error { return server.Listen() }) // a socket of a
 //	cmd := b.Command("lars-agent", "-agent.ip", b.Addr().String())
-//	b.Cut() // silently: nobody is told
+//	b.Cut() // silently: no reset, no ICMP
 //
-// A socket belongs to the namespace of the thread that opens it, for its whole
-// life. All is removed when the test ends. Linux only; needs ip(8).
+// A socket belongs to the namespace of the thread that opens it, as long as it
+// lives. All is removed when the test ends. Linux only; needs ip(8).
 package netns
 
 import (
@@ -131,7 +131,7 @@ func (h *Host) Do(f func() error) error {
 }
 
 // enter runs f and never unlocks the thread, which ends with the goroutine:
-// nobody else gets a thread of the wrong namespace.
+// no other goroutine gets a thread of the wrong namespace.
 func (h *Host) enter(f func() error) error {
 	runtime.LockOSThread()
 	fd, err := unix.Open("/run/netns/"+h.name, unix.O_RDONLY|unix.O_CLOEXEC, 0)

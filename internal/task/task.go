@@ -1,5 +1,5 @@
-// Package task runs a piece of a server in a goroutine that somebody stops and
-// awaits.
+// Package task runs a part of a server in a goroutine that its starter stops
+// and awaits.
 //
 //	saving := task.Start(context.WithoutCancel(ctx), keeper.Run, nil)
 //	...

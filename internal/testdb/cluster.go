@@ -22,9 +22,9 @@ import (
 // majority when one fails.
 const ClusterSize = 3
 
-// clusterPatience bounds every wait for a cluster to be whole: far above the
+// clusterTimeout bounds every wait for a cluster to be complete: far above the
 // seconds in which a node copies the data of another.
-const clusterPatience = 90 * time.Second
+const clusterTimeout = 90 * time.Second
 
 // Cluster is one database on three MariaDB servers that replicate each other
 // with Galera. Its nodes are numbered from 0.
@@ -163,7 +163,7 @@ func (c *Cluster) join() {
 // data.
 func (c *Cluster) awaitWhole() {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), clusterPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), clusterTimeout)
 	defer cancel()
 	for i, n := range c.nodes {
 		if err := n.awaitSynced(ctx); err != nil {
@@ -242,10 +242,10 @@ func newNode(number int) (*node, error) {
 	return n, nil
 }
 
-// account is who runs the nodes of a test that is root's: the one that comes
-// with the server's package. As root they could not copy data to each other:
-// the daemon that receives it gives up root's rights, and then finds the
-// folder closed.
+// account is the user that runs the nodes when the test runs as root: the one
+// that comes with the server's package. As root they could not copy data to
+// each other: the daemon that receives it gives up root's rights, and then
+// finds the folder closed.
 const account = "mysql"
 
 // giveAway makes the account of the node the owner of its files.
@@ -352,7 +352,7 @@ func (n *node) checkSynced(ctx context.Context, db *sql.DB) error {
 	}
 	defer conn.Close()
 	// A node that was frozen believes at first that nothing has happened. The
-	// read waits for an answer of the others, who know better.
+	// read waits for an answer of the others, which have noticed.
 	if _, err := conn.ExecContext(ctx, "SET SESSION wsrep_sync_wait = 1"); err != nil {
 		return err
 	}

@@ -42,9 +42,9 @@ type process struct {
 	extra   []string // arguments that only this server has
 
 	// Set while the server runs, nil otherwise.
-	server *exec.Cmd
-	guard  *exec.Cmd
-	leash  io.WriteCloser // the guard's input
+	server     *exec.Cmd
+	guard      *exec.Cmd
+	guardInput io.WriteCloser // the guard's input
 }
 
 // needBinaries ends the test early when this machine has no MariaDB.
@@ -62,8 +62,8 @@ func needBinaries(t testing.TB) {
 	}
 }
 
-// find looks for a program also where servers are kept, which is not in
-// everybody's PATH.
+// find looks for a program also where servers are kept, which is not in the
+// PATH of all users.
 func find(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/usr/libexec"} {
@@ -151,14 +151,14 @@ func (p *process) start() error {
 func (p *process) startGuard() error {
 	guard := exec.Command("sh", "-c", guardScript, "guard", strconv.Itoa(p.server.Process.Pid), p.dir)
 	guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt of the terminal is not for it
-	leash, err := guard.StdinPipe()
+	guardInput, err := guard.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("guard of the server: %w", err)
 	}
 	if err := guard.Start(); err != nil {
 		return fmt.Errorf("guard of the server: %w", err)
 	}
-	p.guard, p.leash = guard, leash
+	p.guard, p.guardInput = guard, guardInput
 	return nil
 }
 
@@ -212,15 +212,15 @@ func (p *process) kill() error {
 	return nil
 }
 
-// reap waits for the server, then sends the guard home.
+// reap waits for the server, then ends the guard.
 func (p *process) reap() error {
 	err := p.server.Wait()
 	p.server = nil
 	if p.guard != nil {
-		io.WriteString(p.leash, "done\n")
-		p.leash.Close()
+		io.WriteString(p.guardInput, "done\n")
+		p.guardInput.Close()
 		p.guard.Wait()
-		p.guard, p.leash = nil, nil
+		p.guard, p.guardInput = nil, nil
 	}
 	return err
 }

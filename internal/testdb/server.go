@@ -41,7 +41,7 @@ var (
 )
 
 // Main runs the tests of a binary, stops the shared server and exits. It is
-// the whole body of a TestMain.
+// all that a TestMain needs.
 func Main(m *testing.M) {
 	code := m.Run()
 	sharedMu.Lock()

@@ -43,9 +43,9 @@ type Config struct {
 	// never by rate.
 	SuccRate float64
 
-	// ContinErrLimit [contin_err_limit] is the number of failures in a row
-	// that ejects. Default 15. Higher: a dead host takes more calls along.
-	// Lower: a short disturbance ejects.
+	// ContinErrLimit [contin_err_limit] is the number of failures in a row that
+	// ejects. Default 15. Higher: more calls fail on a dead host. Lower: a short
+	// disturbance ejects.
 	ContinErrLimit int
 
 	// ContinSuccLimit [contin_succ_limit] is the number of successes in a row

@@ -10,8 +10,8 @@
 //	b := classic.New(classic.DefaultConfig(), rand.Uint64())
 //
 // The original begins each round at the first host of the route, so that all
-// agents of a fleet that starts call the same hosts first. Here the place is
-// handed in.
+// agents of a fleet that starts call the same hosts first. Here the first
+// place is an argument.
 //
 // One dead host of N takes about 9 % of all calls, whatever N is, because it is
 // probed as long as it is ejected. Not ejecting at all costs 1/N, so above 11

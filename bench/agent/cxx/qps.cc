@@ -32,8 +32,8 @@ public:
 	Program(sockaddr_in agent, int modid) : modid(modid) {
 		agent.sin_port = htons(uint16_t(ntohs(agent.sin_port) + (modid + cmdid) % ports));
 		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		timeval patience{1, 0};
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+		timeval timeout{1, 0};
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
 		if (fd < 0 || connect(fd, (sockaddr *)&agent, sizeof agent) != 0) {
 			perror("qps: connect");
 			exit(1);

@@ -1,7 +1,7 @@
 // Package handover lets a process take over the listening socket of the one that
 // it replaces, so that no connection is refused in between. Agents of the C++
-// stack try a lost connection exactly once: a server that is stopped and then
-// started has lost all of them for good.
+// stack try a lost connection exactly once, so a server that is stopped and then
+// started loses all of them for good.
 //
 //	taken, err := handover.Take(path) // from the process that runs; nil: there is none
 //	cfg.Listener = taken.File()       // nil without one
@@ -44,7 +44,7 @@ const (
 	// serves meanwhile.
 	readyTime = 2 * time.Minute
 
-	// readyEvery is how often to see whether it is.
+	// readyEvery is how often readiness is checked.
 	readyEvery = 20 * time.Millisecond
 )
 
@@ -102,8 +102,8 @@ func (t *Taken) File() *os.File {
 // Running reports whether another process is still listening on the socket.
 func (t *Taken) Running() bool { return t != nil && t.conn != nil }
 
-// release closes the descriptor that came, since the service has its own by now:
-// it would keep the socket open when the service stops.
+// release closes the descriptor that was received. The service has a duplicate
+// by then, and this one would keep the socket open after the service stops.
 func (t *Taken) release() {
 	if t != nil && t.file != nil {
 		t.file.Close()
@@ -144,7 +144,7 @@ func receive(conn *net.UnixConn) (*os.File, error) {
 		return nil, errors.New("it sent no descriptor")
 	}
 	unix.CloseOnExec(fds[0])
-	return os.NewFile(uintptr(fds[0]), "listener of the process before"), conn.SetDeadline(time.Time{})
+	return os.NewFile(uintptr(fds[0]), "listener of the old process"), conn.SetDeadline(time.Time{})
 }
 
 // Service is the server whose socket is handed over.
@@ -178,7 +178,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Unit takes over and offers while it serves.
+// Unit is the process.Unit that ends the old process, and then offers the
+// listening socket to a new one.
 type Unit struct {
 	cfg Config // immutable
 }
@@ -190,8 +191,8 @@ func New(cfg Config) *Unit { return &Unit{cfg} }
 // ready.
 func (u *Unit) Listen() error { return nil }
 
-// Serve ends the process before as soon as the service is ready, and then offers
-// the socket. It returns when ctx is done, or when a new process is ready, so that
+// Serve ends the old process as soon as the service is ready, and then offers the
+// socket. It returns when ctx is done, or when a new process is ready, so that
 // this one ends.
 func (u *Unit) Serve(ctx context.Context) error {
 	u.cfg.Taken.release()
@@ -209,12 +210,12 @@ func (u *Unit) Serve(ctx context.Context) error {
 	return u.offer(ctx)
 }
 
-// replace ends the process before.
+// replace ends the old process once the service is ready.
 func (u *Unit) replace(ctx context.Context) error {
 	if !u.cfg.Taken.Running() {
 		return nil
 	}
-	u.cfg.Log.Info("handover: the listening socket was taken over; the process before ends when this one is ready")
+	u.cfg.Log.Info("handover: the listening socket was taken over; the old process ends when this one is ready")
 	tick := time.NewTicker(readyEvery)
 	defer tick.Stop()
 	late := time.After(readyTime)
@@ -223,12 +224,12 @@ func (u *Unit) replace(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-late:
-			return fmt.Errorf("handover: not ready within %v, so the process before goes on: %w", readyTime, u.cfg.Ready())
+			return fmt.Errorf("handover: not ready within %v, so the old process goes on: %w", readyTime, u.cfg.Ready())
 		case <-tick.C:
 		}
 	}
 	if err := u.cfg.Taken.end(); err != nil {
-		u.cfg.Log.Warn("handover: the process before could not be told to end; it may have ended by itself", "error", err)
+		u.cfg.Log.Warn("handover: the old process could not be told to end; it may have ended by itself", "error", err)
 	}
 	return nil
 }
@@ -260,7 +261,8 @@ func (u *Unit) offer(ctx context.Context) error {
 	}
 }
 
-// listen binds the path, also where a process that has ended left it.
+// listen binds the path, even if a process that has ended left a socket
+// there.
 func listen(path string) (*net.UnixListener, error) {
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
 	_ = os.Remove(fresh) // of a process with the same number, which has ended
@@ -282,7 +284,8 @@ func listen(path string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// handOver serves one process, and reports whether that one is ready.
+// handOver sends the socket to one process, and reports whether that process
+// became ready.
 func (u *Unit) handOver(ctx context.Context, conn *net.UnixConn) bool {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })

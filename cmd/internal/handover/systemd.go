@@ -8,9 +8,9 @@ import (
 // firstFD is the first descriptor that systemd passes (sd_listen_fds(3)).
 const firstFD = 3
 
-// passedBySystemd reports whether systemd passed a listening socket to this
-// process, as descriptor firstFD. The variables are for one process: those of a parent
-// name another one.
+// passedBySystemd reports whether systemd passed a listening socket to this process,
+// as descriptor firstFD. The variables name the process that they are for, so those
+// inherited from a parent do not count.
 func passedBySystemd(getenv func(string) string, pid int) (bool, error) {
 	if getenv("LISTEN_PID") != strconv.Itoa(pid) {
 		return false, nil

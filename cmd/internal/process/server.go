@@ -37,7 +37,7 @@ func (l *lossyWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Metrics returns what a process counts, whatever it serves.
+// Metrics returns the metrics that every server has.
 func (e Env) Metrics() prometheus.Collector {
 	set := metrics.NewSet("lars_log_")
 	set.CounterFunc("lines_lost_total", "Lines of the log that could not be written to standard error.", func() uint64 {
@@ -102,9 +102,10 @@ const (
 )
 
 // FitConns lowers the number of connections that a server may have if the limit on
-// descriptors is too low for it, and logs that. So the server refuses connections
-// before descriptors are used up, and its pages, its database and its files have
-// theirs. The Go runtime has raised the soft limit to the hard one, or to one below it.
+// descriptors is too low for it, and logs that. The server then refuses connections
+// before descriptors are used up, which leaves enough for its pages, its database and
+// its files. The Go runtime has raised the soft limit to the hard one, or to one below
+// it.
 func FitConns(log *slog.Logger, c *reactor.ServerConfig) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

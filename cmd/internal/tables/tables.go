@@ -9,8 +9,8 @@
 // is given, else a SQLite file of this user, the same for all programs:
 // $XDG_DATA_HOME/lars/lars.db, without that variable /var/lib/lars/lars.db for
 // root and ~/.local/share/lars/lars.db for others. The file is used only if it
-// exists: where a fleet runs on another database, a variable that is not set must
-// not send an edit into a new file. OpenOrMake, for `lars up`, makes it.
+// exists: otherwise a variable that is not set would send an edit of a fleet on
+// another database into a new file. OpenOrMake, for `lars up`, makes it.
 //
 // The functions are safe for concurrent use. Making the tables is left to the
 // command `lars db migrate`.
@@ -137,7 +137,7 @@ func Check(ctx context.Context, db *store.DB, use store.Use, log *slog.Logger) e
 	defer cancel()
 	err := db.CheckSchema(ctx, use)
 	if err != nil && !errors.Is(err, store.ErrNoSchema) {
-		log.Warn("the database is of no use yet, going on without it", "error", err)
+		log.Warn("the database cannot be used yet, going on without it", "error", err)
 		return nil
 	}
 	return err

@@ -47,17 +47,17 @@ func (e *echo) OnTraffic(c gnet.Conn) gnet.Action {
 // gathered builds a reply for each frame and writes them at once.
 func (e *echo) gathered(c gnet.Conn) gnet.Action {
 	all, _ := c.Peek(-1)
-	whole, out := 0, e.replies(c)
-	for len(all)-whole >= headerSize {
-		size := headerSize + int(binary.LittleEndian.Uint32(all[whole+4:]))
-		if len(all)-whole < size {
+	used, out := 0, e.replies(c)
+	for len(all)-used >= headerSize {
+		size := headerSize + int(binary.LittleEndian.Uint32(all[used+4:]))
+		if len(all)-used < size {
 			break
 		}
-		out = append(out, all[whole:whole+size]...)
-		whole += size
+		out = append(out, all[used:used+size]...)
+		used += size
 	}
-	if whole > 0 {
-		c.Discard(whole)
+	if used > 0 {
+		c.Discard(used)
 		c.Write(out)
 	}
 	c.SetContext(out[:0])
