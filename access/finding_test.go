@@ -97,7 +97,7 @@ func (p *played) accept(t *testing.T) net.Conn {
 		c.SetDeadline(time.Now().Add(deadline))
 		return c
 	case <-time.After(deadline):
-		t.Fatal("nobody connected")
+		t.Fatal("no agent connected")
 		return nil
 	}
 }

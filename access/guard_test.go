@@ -35,7 +35,7 @@ func (e events) await(t *testing.T, want string) {
 	}
 }
 
-// serve runs a server behind a gate until the test ends. It tells of starts,
+// serve runs a server behind a gate until the test ends. It reports starts,
 // messages and ends.
 func serve(t *testing.T, cfg Config) (netip.AddrPort, *Gate, events) {
 	t.Helper()

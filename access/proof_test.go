@@ -51,7 +51,7 @@ func TestFinding49AShortSecretIsRefused(t *testing.T) {
 	proverErr := Prover{Secret: "0123456789abcde", Section: "[reporter]"}.Equip(nil)
 	for key, err := range map[string]error{"[access] secret has 1 bytes": gateErr, "[reporter] secret has 15 bytes": proverErr} {
 		if err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "openssl rand") {
-			t.Errorf("got %v, want an error with %q and the way out", err, key)
+			t.Errorf("got %v, want an error with %q and what to do", err, key)
 		}
 	}
 	if err := (Prover{Require: true, Section: "[dnsserver]"}).Equip(nil); err == nil || !strings.Contains(err.Error(), "[dnsserver] secret is empty") {

@@ -166,7 +166,7 @@ func TestListenAllOrNothing(t *testing.T) {
 	}
 }
 
-// thirdPort takes a port behind two free ones until the test ends, and returns
+// thirdPort takes a port after two free ones until the test ends, and returns
 // it and the first of the three.
 func thirdPort(t *testing.T) (third, first netip.AddrPort) {
 	t.Helper()
@@ -243,7 +243,7 @@ func TestDefect41LoopbackByDefault(t *testing.T) {
 	}
 }
 
-// Random and broken datagrams get no answer and harm nobody.
+// Random and broken datagrams get no answer and do no harm.
 func TestGarbage(t *testing.T) {
 	s := startSystem(t, nil)
 	s.dns.set(key12, hostN(0))

@@ -266,7 +266,8 @@ func TestAgentNotThere(t *testing.T) {
 	}
 }
 
-// Callers that share a socket all hear of the refusal, whoever consumed it.
+// Callers that share a socket all hear of the refusal, whichever of them
+// consumed it.
 func TestRefusalReachesManyCallers(t *testing.T) {
 	c := clientWithoutAgent(t)
 	const callers = 32

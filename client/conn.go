@@ -71,8 +71,8 @@ func (n *conn) close() error {
 }
 
 // enter gives k a sequence number and makes it wait. Number 0 is skipped: in
-// the answer of a C++ agent it means that there is none. So is a number that
-// still waits from the round before.
+// the answer of a C++ agent it means that there is none. A number that still
+// waits from the round before is skipped too.
 func (n *conn) enter(k *call) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

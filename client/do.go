@@ -20,8 +20,8 @@ var errUnfinished = errors.New("the call did not return")
 //
 // If f fails after the caller has cancelled ctx, nothing is reported: the
 // host was not given its time. A ctx whose deadline has passed is reported as
-// a failure, since that is how a hanging host shows; so limit the time of a
-// call by a deadline, not by cancelling.
+// a failure, since that is how a hanging host shows. Limit the time of a call
+// by a deadline, not by cancelling.
 //
 // A report that cannot be sent does not change the result; Stats counts it.
 func (c *Client) Do(ctx context.Context, modid, cmdid int32, f func(ctx context.Context, addr netip.AddrPort) error) error {

@@ -78,8 +78,8 @@ func TestDefect01PushUnderChurn(t *testing.T) {
 }
 
 // The original keys subscriptions by descriptor and keeps them when the
-// connection ends, so whoever gets the descriptor next is sent routes that he
-// never asked for. churner checks the same under load.
+// connection ends, so the connection that gets the descriptor next is sent
+// routes that he never asked for. churner checks the same under load.
 func TestDefect24SubscriptionsEndWithConnection(t *testing.T) {
 	store := newFakeStore()
 	in := startLoaded(t, store, func(c *dns.Config) { c.Reactor.Loops = 1 })

@@ -66,7 +66,7 @@ func TestDefect20TwoEditsWithinASecond(t *testing.T) {
 	p.expect(k12, h2)
 }
 
-// The original's edit is three statements. Whoever looks in between sees rows
+// The original's edit is three statements. A look in between sees rows
 // without their change record. What is read too early is no harm, and what is
 // recorded is read again.
 func TestDefect21HalfAnEdit(t *testing.T) {

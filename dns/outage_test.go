@@ -62,8 +62,8 @@ func TestDatabaseOutage(t *testing.T) {
 	}
 }
 
-// The database is away when the service starts, and there is no snapshot:
-// whoever asks waits, and is told the truth.
+// The database is away when the service starts, and there is no snapshot: an
+// agent that asks waits, and gets the right answer.
 func TestDatabaseAbsentAtStart(t *testing.T) {
 	all := ownDatabase(t)
 	for _, o := range outages {

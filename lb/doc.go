@@ -17,6 +17,6 @@
 //
 // Left out on purpose: which services exist, when a route is too old and has
 // to be pulled again (package engine), and what is counted for the report
-// service (package ledger). The policies are packages below this one; whoever
-// constructs a balancer chooses one.
+// service (package ledger). The policies are packages below this one; the
+// constructor of a balancer chooses one.
 package lb

@@ -63,7 +63,7 @@ func TestFinding12UnprovenPeersTakeNoPlaces(t *testing.T) {
 		t.Errorf("%d unproven connections, want %d at most", n, pool)
 	}
 	if pushedOut.Load() == 0 {
-		t.Error("nobody was told of connections that were pushed out")
+		t.Error("OnRefuse was not told of connections that were pushed out")
 	}
 }
 
@@ -196,8 +196,9 @@ func TestFrameDeadlineIsThePeersAlone(t *testing.T) {
 	}
 }
 
-// Whoever proves itself when all places are taken is closed, and the number of
-// proven connections is exact, whatever the loops do at the same time.
+// A connection that proves itself when all places are taken is closed, and the
+// number of proven connections is exact, whatever the loops do at the same
+// time.
 func TestProofWithoutAPlace(t *testing.T) {
 	const places, peers = 10, 60
 	var refused, wrong atomic.Int64

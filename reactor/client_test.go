@@ -19,7 +19,7 @@ func hurried(cfg ClientConfig) ClientConfig {
 	return cfg
 }
 
-// deadAddr returns an address on which nobody listens.
+// deadAddr returns an address on which no program listens.
 func deadAddr(t *testing.T) netip.AddrPort {
 	s := newServer(t, ServerConfig{})
 	defer s.Close()

@@ -71,7 +71,7 @@ func TestEOFHookRunsOnceAndOutputGoesOn(t *testing.T) {
 }
 
 // A peer that has finished writing and then goes away altogether must not
-// leave a connection behind that nobody will ever hear of again.
+// leave a connection that no event will ever reach again.
 func TestResetAfterEOF(t *testing.T) {
 	for name, output := range map[string]int{"idle": 0, "output on its way": 300} {
 		t.Run(name, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestIdleIsJudgedByInput(t *testing.T) {
 				t.Errorf("open: %v, want %v", open, c.open)
 			}
 			if c.open && k.conn.inputTimer.index < 0 {
-				t.Error("nobody looks again")
+				t.Error("the loop does not look again")
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func await[T any](t testing.TB, c <-chan T, what string) T {
 	}
 }
 
-// eventually waits for a condition that nobody announces.
+// eventually waits for a condition that no event announces.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)

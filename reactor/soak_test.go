@@ -138,7 +138,7 @@ func (k *soak) config() ServerConfig {
 	}
 }
 
-// invite starts everybody who takes part until the time is over.
+// invite starts all peers that take part until the time is over.
 func (k *soak) invite() {
 	for range 4 {
 		k.guest(k.polite)

@@ -102,7 +102,7 @@ func (a *agent) wantSilence() {
 }
 
 // A reporter that was killed while its database was away took its waiting rows
-// with it: nobody knew that they were not stored, so nobody sent them again.
+// with it: no agent knew that they were not stored, so none sent them again.
 func TestFinding46AcknowledgedMeansStored(t *testing.T) {
 	r := start(t, Config{Threads: 1})
 	r.sink.behave(func(context.Context) error { return errAway })
@@ -138,7 +138,7 @@ func TestFinding46AcknowledgedWhenComplete(t *testing.T) {
 	}
 }
 
-// Repeating these helps nobody: they are acknowledged, and counted.
+// Repeating these does not help: they are acknowledged, and counted.
 func TestFinding46WhatIsNeverStoredIsAcknowledged(t *testing.T) {
 	r := start(t, Config{Threads: 1})
 	a := r.agent()
@@ -158,7 +158,7 @@ func TestFinding46OthersGetNoAnswer(t *testing.T) {
 	a := r.agent()
 	send(t, a, status(noon, 1, hostA))
 	old := status(noon, 2, hostA)
-	old.Run, old.Number = run, 1 // no level: whoever wrote it knows no acknowledgement
+	old.Run, old.Number = run, 1 // no level: its sender knows no acknowledgement
 	send(t, a, old)
 	r.awaitRow(rowA, 2)
 	if err := r.stop(); err != nil {
@@ -224,7 +224,7 @@ func TestFinding13PausesInsteadOfDropping(t *testing.T) {
 			if n := r.metric("lars_reporter_reports_total"); n > 5 {
 				t.Errorf("%d reports were taken, want at most 5", n)
 			}
-			a.await(larspb.IDPong) // a sign of life, although nobody reads
+			a.await(larspb.IDPong) // a sign of life, although the connection is not read
 			release()
 			r.awaitRow(rowA, reports-1)
 			r.awaitRow(rowID{key, hostA, localhost + 1}, 1)

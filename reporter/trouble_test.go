@@ -47,7 +47,8 @@ func TestFinding52ARefusedRowIsSetAside(t *testing.T) {
 	}
 }
 
-// A row is asked about again after a while, for whoever has mended the table.
+// A row is asked about again after a while, in case the table has been
+// mended.
 func TestFinding52ARefusalIsForgotten(t *testing.T) {
 	now := time.Now()
 	r := newRefusedRows(start(t, Config{}).count, start(t, Config{}).cfg.Log)

@@ -121,7 +121,7 @@ func TestSnapshotRejects(t *testing.T) {
 	}{
 		{"another file", []byte(strings.Repeat("x", 100)), "begins with something else"},
 		{"another format", format, "its format is 9"},
-		{"more behind it", append(bytes.Clone(good), 0), "follows its end"},
+		{"more after it", append(bytes.Clone(good), 0), "follows its end"},
 		{"too many hosts", forged(1, maxSnapshotHosts+1), "it claims"},
 		{"more services than hosts", forged(2, 1), "it claims"},
 		{"no hosts in a service", forged(1, 1, 0, 0, 0), "no hosts"},

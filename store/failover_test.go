@@ -208,7 +208,7 @@ func TestNoLineWhileNoHostServes(t *testing.T) {
 	defer db.Close()
 	for range 3 {
 		if _, err := db.Version(t.Context()); err == nil {
-			t.Fatal("nobody answers, and there is a version")
+			t.Fatal("no host answers, and there is a version")
 		}
 	}
 	if log.String() != "" {
@@ -272,7 +272,7 @@ func TestMySQLErrorsSayTheWayOut(t *testing.T) {
 	for _, tt := range tests {
 		got := hintMySQL(source{}, tt.err)
 		if !strings.HasPrefix(got.Error(), tt.err.Error()+"; ") || !strings.Contains(got.Error(), tt.want) {
-			t.Errorf("%s: got %q, want %q behind it", tt.name, got, tt.want)
+			t.Errorf("%s: got %q, want %q after it", tt.name, got, tt.want)
 		}
 	}
 }
@@ -313,7 +313,7 @@ func TestErrorsNameTheHostAndNotThePassword(t *testing.T) {
 	}
 }
 
-// unusedAddr returns an address on which nobody listens.
+// unusedAddr returns an address on which no program listens.
 func unusedAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -149,7 +149,7 @@ func TestFinding32OutcomeThatIsNotKnown(t *testing.T) {
 				!strings.Contains(err.Error(), unknown.ID) || strings.Contains(err.Error(), "\n") {
 				t.Fatalf("got error %v", err)
 			}
-			// The way out that it names.
+			// What it names as a remedy.
 			db := e.open()
 			r, err := db.EditRoutes(t.Context(), route.Edit{Who: "ann", ID: unknown.ID, Changes: []route.Change{add(key(1, 2), host(1))}})
 			if err != nil {

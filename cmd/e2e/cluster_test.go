@@ -18,8 +18,8 @@ import (
 	"lars.internal/store"
 )
 
-// TestCluster holds the tests on a cluster of databases, which so share it:
-// each takes what the one before has left broken and repaired.
+// TestCluster holds the tests on a cluster of databases, so that they share
+// it. Each repairs first what the one before has left broken.
 func TestCluster(t *testing.T) {
 	cluster := testdb.StartCluster(t)
 	bin := build(t)

@@ -82,7 +82,7 @@ func TestFinding59LateAnswerIsCounted(t *testing.T) {
 }
 
 // TestFinding40QPSRefusesServicesInUse: the command once wrote made-up successes into
-// the services 1/1, 1/2 and so on of whoever tried it on a machine with programs.
+// the services 1/1, 1/2 and so on of programs on the same machine.
 func TestFinding40QPSRefusesServicesInUse(t *testing.T) {
 	addr := forgetfulAgent(t, func(int) bool { return false })
 	var asked atomic.Value // the age of the last question, or nil: the service is not known

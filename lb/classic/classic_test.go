@@ -166,11 +166,11 @@ func TestCollectAppends(t *testing.T) {
 	first := Result{Host: host(9)}
 	got := c.Collect([]Result{first})
 	if len(got) != 3 || got[0] != first {
-		t.Errorf("Collect = %v, want two results behind the one given", got)
+		t.Errorf("Collect = %v, want two results after the one given", got)
 	}
 	states := c.Explain([]HostState{{Host: host(9)}})
 	if len(states) != 3 || states[0].Host != host(9) || states[2].Host != host(1) {
-		t.Errorf("Explain = %v, want two states behind the one given", states)
+		t.Errorf("Explain = %v, want two states after the one given", states)
 	}
 }
 

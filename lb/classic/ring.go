@@ -4,8 +4,8 @@ package classic
 const none = int32(-1)
 
 // A ring is a queue of nodes, linked in a circle by their indexes: next of
-// the tail is the head. So moving the head to the end is one assignment, and
-// a node leaves from the middle without a search.
+// the tail is the head. Therefore moving the head to the end is one
+// assignment, and a node leaves from the middle without a search.
 //
 // Invariant: head is none, or links lead from it around the whole queue and
 // back, in both directions.

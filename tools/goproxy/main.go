@@ -3,9 +3,9 @@
 //	go run ./goproxy .. /srv/goproxy
 //	GOPROXY=file:///srv/goproxy,https://proxy.golang.org GONOSUMDB=lars.internal go get lars.internal
 //
-// What it writes is the commit that is checked out. Its version is the tag of
-// that commit, if there is one of the form v1.2.3, else a pseudo-version. It
-// prints the module and its version. Versions that the folder holds already stay.
+// It writes the commit that is checked out. Its version is the tag of that
+// commit, if there is one of the form v1.2.3, else a pseudo-version. It prints
+// the module and its version. Versions that the folder holds already stay.
 package main
 
 import (

@@ -82,7 +82,7 @@ func TestFinding28NoDatabaseIsMadeByMistake(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(file)); err == nil {
 		t.Error("the folder was made")
 	}
-	// The way out that it names makes the folder.
+	// The command that it names makes the folder.
 	db, err := OpenToMigrate(load(t, config.Sources{Environ: []string{"LARS_STORE_DSN=sqlite:" + file}}), store.Options{})
 	if err != nil {
 		t.Fatal(err)
