@@ -217,13 +217,15 @@ func TestAcknowledgedReportsAreNotRepeated(t *testing.T) {
 	p.served(key12)
 	p.served(other)
 	p.report(key12, hostN(0), true)
-	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() == 1 && s.engine.InFlight() == 0 })
+	// A slow machine may have taken the service for hung and reported again.
+	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() > 0 && s.engine.InFlight() == 0 })
+	want := reporter.countOf(key12)
 	reporter.hangUp()
 	eventually(t, "the agent notices", func() bool { return !s.reports.link.connected.Load() })
 	p.report(other, hostN(1), true)
 	eventually(t, "the next connection reports", func() bool { return reporter.countOf(other) > 0 })
-	if n := reporter.countOf(key12); n != 1 {
-		t.Errorf("%d reports of the acknowledged service, want 1", n)
+	if n := reporter.countOf(key12); n != want {
+		t.Errorf("%d reports of the acknowledged service, want %d as before", n, want)
 	}
 }
 

@@ -23,6 +23,7 @@ func testFinding37JSONLog(t *testing.T, bin string) {
 	w.hasRoute(hostA, hostB, hostC)
 	w.reporter.kill()
 	w.startReporter()
+	eventually(t, "the second reporter serves", func() bool { return strings.Contains(w.reporter.output(), "listening") })
 	services := 0
 	for _, p := range []*program{w.agent, w.reporter, w.dns} {
 		p.stop(syscall.SIGTERM)
