@@ -146,6 +146,26 @@ func TestFinding17RemovedByAnEdit(t *testing.T) {
 	}
 }
 
+// A reload that saw an edit before the next look did took it for a change without
+// a record: agents got an empty route that no edit had made so, and kept the hosts
+// that an operator had removed; the line in the log had the version before.
+func TestFinding17EditThatAReloadSeesFirst(t *testing.T) {
+	store := newFakeStore()
+	store.edit(services{k12: {h1}, k13: {h2}})
+	in := startLoaded(t, store, often)
+	p := dial(t, in)
+	p.meet(k12)
+	before := p.route().Version
+	store.setFault(errStore, "Look")
+	store.await(t, "Look", 1)
+	store.edit(services{k12: nil})
+	store.await(t, "Load", 3) // they have read what no look has seen
+	store.setFault(nil, "Look")
+	if r := p.route(); !r.Removed || len(r.Host) != 0 || r.Version <= before {
+		t.Errorf("push after an edit is %v, want removed, with a version above %d", r, before)
+	}
+}
+
 func TestPingAndHello(t *testing.T) {
 	in := startLoaded(t, newFakeStore(), nil)
 	p := dial(t, in)

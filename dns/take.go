@@ -77,14 +77,15 @@ func (w *watcher) takeFirst(l loaded) {
 	})
 }
 
-// takePeriodic takes what a load found, unless that removes too much: all that
-// is on record has come by itself. Services that were replaced while it ran are
+// takePeriodic takes what a load found, unless that removes too much. What is on
+// record it leaves to a look, which knows that an edit made it so, and under
+// which version. Services that were replaced while it ran are
 // left out: they may be newer than the load. The cursor stays where it is,
 // because what is left out may be older than the load.
 func (w *watcher) takePeriodic(ctx context.Context, l loaded) {
 	rest := w.untouched(l.changed)
-	if w.lossOf(l, rest).tooMuch(w.cfg.MaxLoss) {
-		// An edit that the load has seen already may explain it.
+	if l.mark != w.cursor || w.lossOf(l, rest).tooMuch(w.cfg.MaxLoss) {
+		// The load may have seen an edit already that no look has.
 		err := w.poll(ctx)
 		if w.note(ctx, err); err != nil {
 			return
