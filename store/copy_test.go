@@ -215,3 +215,26 @@ func TestFinding24RestoreChecksTheBackup(t *testing.T) {
 		e.want("hosts", e.number(`SELECT COUNT(*) FROM RouteData`), int64(702))
 	})
 }
+
+// Audit rows of large services were sent to MySQL in one statement of up to 30 MB,
+// over the server's max_allowed_packet, so that it closed the connection.
+func TestCopyOfLongTexts(t *testing.T) {
+	from := &env{T: t, dsn: "sqlite:" + filepath.Join(t.TempDir(), "from.db"), clock: &clock{now: now}, bad: new(badRows)}
+	source := from.migrated()
+	text := strings.Repeat("x", maxDetails)
+	for i := range maxRows {
+		_, err := source.pool.ExecContext(t.Context(), `INSERT INTO RouteAudit (time, version, previous, who, action, modid, cmdid, details, edit_id)
+			VALUES (1, ?, ?, 'tester', 'set', 1, 2, ?, '')`, i+1, i, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	to := emptyOn(t)["mariadb"].migrated()
+	c, err := Copy(t.Context(), source, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Rows("RouteAudit"); n != maxRows {
+		t.Errorf("%d audit rows copied, want %d", n, maxRows)
+	}
+}
