@@ -98,7 +98,7 @@ func classifySQLite(err error) fault {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return conflict
-	case sqlite3.SQLITE_ERROR:
+	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA: // the latter while another process makes the tables
 		if strings.Contains(err.Error(), "no such table") || strings.Contains(err.Error(), "no such column") {
 			return noSchema
 		}
