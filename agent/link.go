@@ -120,10 +120,15 @@ func (l *link) hear(conn *reactor.Conn, level uint32) {
 		_ = conn.Send(larspb.IDHello, l.hello) // without a connection it is not needed
 	}
 	l.level = max(l.level, level)
-	if len(l.ours) >= maxOurs {
+	l.remember(conn.RemoteAddr())
+}
+
+// remember notes that the address has a server of this project now.
+func (l *link) remember(addr netip.AddrPort) {
+	if _, known := l.ours[addr]; !known && len(l.ours) >= maxOurs {
 		clear(l.ours)
 	}
-	l.ours[conn.RemoteAddr()] = l.heard
+	l.ours[addr] = l.heard
 }
 
 // isOurs reports whether the server is one of this project, as far as is known:

@@ -206,6 +206,59 @@ func TestFinding02OnlyReporterHangs(t *testing.T) {
 	eventually(t, "all results are stored", func() bool { n, _ := reporter.total(key12); return n == 4 })
 }
 
+// A report service of this project was replaced by one of the C++ stack, at the
+// same address. What was sent to it until it was no longer expected to be ours
+// stayed in flight for ever: nothing of these services was reported any more.
+func TestFinding02ReporterThatIsNoLongerOurs(t *testing.T) {
+	dns, reporter, clock := startDNS(t), startReporter(t), newFakeClock()
+	dns.set(key12, hostN(0))
+	a, err := New(Config{
+		DNS: Peers{Addrs: []string{dns.addr.String()}}, Reporter: Peers{Addrs: []string{reporter.addr.String()}},
+		ReportInterval: 10 * time.Millisecond, Clock: clock.read,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.reports.link.ours[reporter.addr] = clock.read()
+	s := &system{Agent: a, t: t, dns: dns, reporter: reporter, stop: serve(t, a)}
+	p := s.program(0)
+	p.served(key12)
+	p.report(key12, hostN(0), true)
+	s.counted(key12, 1, 0)
+	if n := s.engine.InFlight(); n != 1 {
+		t.Fatalf("%d reports in flight, want 1: an acknowledgement is expected", n)
+	}
+	clock.advance(oursFor)
+	p.report(key12, hostN(0), true)
+	s.counted(key12, 2, 0)
+}
+
+// A client with as many servers as are remembered forgot all others at each
+// message of one.
+func TestFinding02RememberedServersAreNotForgotten(t *testing.T) {
+	dns, reporter := startOurs(t), startOurs(t)
+	dns.set(key12, hostN(0))
+	cfg := Config{DNS: Peers{Addrs: []string{dns.addr.String()}}, Reporter: Peers{Addrs: []string{reporter.addr.String()}}, ReportInterval: 10 * time.Millisecond}
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := a.reports.link.ours
+	ours[reporter.addr] = 0
+	for i := 1; i < maxOurs; i++ {
+		ours[netip.AddrPortFrom(loopback, uint16(i))] = a.cfg.Clock()
+	}
+	s := &system{Agent: a, t: t, stop: serve(t, a)}
+	p := s.program(0)
+	p.served(key12)
+	p.report(key12, hostN(0), true)
+	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() == 1 })
+	s.stop()
+	if len(ours) != maxOurs {
+		t.Errorf("%d servers are remembered, want %d", len(ours), maxOurs)
+	}
+}
+
 // Results that a report service has acknowledged are not sent again.
 func TestAcknowledgedReportsAreNotRepeated(t *testing.T) {
 	dns, reporter := startOurs(t), startOurs(t)

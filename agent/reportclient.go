@@ -65,7 +65,7 @@ type reportClient struct {
 	left    int            // services of this shard that were waiting when it got there
 	lost    time.Duration  // from here on reports may have been lost on the last connection; never: none
 	proven  time.Duration  // when the peer's machine was last known to have all that was sent
-	unowed  []uint64       // numbers of messages for which no acknowledgement is expected
+	unowed  []uint64       // numbers of messages to a peer that has not shown a level on this connection
 	trusted bool           // some of these counted as arrived on this connection
 	results []ledger.Result
 	coded   []larspb.CallResult // results as a message has them
@@ -277,7 +277,7 @@ func (r *reportClient) sendNext(conn *reactor.Conn) {
 		}
 		r.link.ask()
 		r.sent.Add(1)
-		if !r.link.isOurs(conn) {
+		if r.link.level == 0 {
 			r.unowed = append(r.unowed, m.Number)
 		}
 	}
