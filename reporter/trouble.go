@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"log/slog"
+	"maps"
 	"time"
 
 	"lars.internal/route"
@@ -91,6 +92,9 @@ func (r *refusedRows) add(row route.CallStatus, err error, now time.Time) {
 	r.count.refused.Inc()
 	id := rowOf(&row)
 	_, known := r.until[id]
+	if !known && len(r.until) >= maxRefused {
+		maps.DeleteFunc(r.until, func(_ rowID, until time.Time) bool { return !now.Before(until) })
+	}
 	if known || len(r.until) < maxRefused {
 		r.until[id] = now.Add(refuseFor)
 	}

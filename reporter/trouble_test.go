@@ -64,6 +64,13 @@ func TestFinding52ARefusalIsForgotten(t *testing.T) {
 	if len(r.until) != maxRefused || r.named != maxNamed {
 		t.Errorf("%d rows remembered and %d named, want %d and %d", len(r.until), r.named, maxRefused, maxNamed)
 	}
+	// Those of before took the places for good: each later row cost its batch some
+	// twenty calls at every report.
+	row.Caller, now = 2*maxRefused, now.Add(refuseFor)
+	r.add(row, errors.New("no"), now)
+	if !r.has(rowOf(&row), now) || len(r.until) > maxRefused {
+		t.Errorf("a new row is not remembered beside %d that are asked about again", len(r.until))
+	}
 }
 
 // A row that another transaction holds stopped all rows of its thread.
