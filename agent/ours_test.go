@@ -483,6 +483,12 @@ func TestFinding46RepeatedFromTheLastProvenContact(t *testing.T) {
 	})
 	const services, hosts = 2000, 50
 	s.dns.setMute(true)
+	// The kernel of the peer's machine took the first report, and no process read it.
+	s.engine.Restore(key12, hostsN(1), 0, 0)
+	s.observe(key12, hostN(0), true, s.cfg.Clock())
+	eventually(t, "the first report counts as arrived", func() bool {
+		return s.reports.sent.Load() == 1 && s.engine.InFlight() == 0
+	})
 	for i := range services {
 		s.engine.Restore(volumeKey(i), hostsN(hosts), 0, 0)
 	}
@@ -496,6 +502,10 @@ func TestFinding46RepeatedFromTheLastProvenContact(t *testing.T) {
 	})
 	clock.advance(2 * time.Minute)
 	frozen.hangUp()
+	eventually(t, "what counted as arrived within the minute before is repeated", func() bool {
+		n, _ := second.total(key12)
+		return n == 1
+	})
 	for i := range services {
 		eventually(t, "all results arrive at the second report service", func() bool {
 			n, _ := second.total(volumeKey(i))

@@ -28,7 +28,7 @@ func TestFinding52ARefusedRowIsSetAside(t *testing.T) {
 	r := start(t, Config{Threads: 1})
 	r.sink.refuse(holds(route.ErrRowRefused, hostA))
 	a := r.agent()
-	hosts := append(manyHosts(1000), hostA)
+	hosts := slices.Insert(manyHosts(1000), 10, hostA) // not alone in its batch
 	a.awaitAcks(a.report(status(noon, 1, hosts...)))
 	if got := r.sink.len(); got != 1000 {
 		t.Errorf("%d rows stored, want all but one", got)
