@@ -42,9 +42,9 @@ type fakeStore struct {
 	version  uint64
 	services services
 	changes  map[uint64][]route.Key
-	accepted map[uint64]bool  // versions under which an operator has accepted the routes
-	fail     map[string]error // by method
-	hang     bool             // calls wait for the end of their context
+	accepted map[uint64]uint64 // versions under which an operator has accepted the routes, and their hosts
+	fail     map[string]error  // by method
+	hang     bool              // calls wait for the end of their context
 	calls    map[string]int
 	asked    int // services that Hosts was asked for
 
@@ -56,7 +56,7 @@ func newFakeStore() *fakeStore {
 		version:  100,
 		services: make(services),
 		changes:  make(map[uint64][]route.Key),
-		accepted: make(map[uint64]bool),
+		accepted: make(map[uint64]uint64),
 		fail:     make(map[string]error),
 		calls:    make(map[string]int),
 	}
@@ -113,7 +113,9 @@ func (f *fakeStore) Changed(ctx context.Context, after, upTo route.Mark) (change
 			keys, ok := f.changes[v]
 			gone = gone || !ok
 			changes.Keys = append(changes.Keys, keys...)
-			changes.Accepted = changes.Accepted || f.accepted[v]
+			if hosts, ok := f.accepted[v]; ok {
+				changes.Accepted = route.Acceptance{Version: v, Hosts: hosts}
+			}
 		}
 		slices.SortFunc(changes.Keys, route.Key.Compare)
 		changes.Keys = slices.Compact(changes.Keys)
@@ -156,7 +158,10 @@ func (f *fakeStore) accept() {
 	defer f.mu.Unlock()
 	f.version++
 	f.changes[f.version] = nil
-	f.accepted[f.version] = true
+	f.accepted[f.version] = 0
+	for _, hosts := range f.services {
+		f.accepted[f.version] += uint64(len(hosts))
+	}
 }
 
 // scribble changes services without a word about it.

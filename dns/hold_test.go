@@ -187,6 +187,25 @@ func TestFinding17EmptiedWhileDown(t *testing.T) {
 	eventually(t, "the service is ready", func() bool { return in.Ready() == nil && in.Stale() == "" })
 }
 
+// The routes were accepted, and emptied later, both while dns was down. The
+// acceptance counted for whatever was stored when dns came back.
+func TestFinding17AcceptanceCoversNoLaterAccident(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "routes")
+	store := newFakeStore()
+	store.edit(fleet(10))
+	startLoaded(t, store, keepAt(path)).stop()
+	store.accept()
+	store.scribble(emptied(10))
+	in := start(t, store, func(c *dns.Config) { keepAt(path)(c); often(c) })
+	p := dial(t, in)
+	expectHeld(t, in, "20")
+	p.ask(k50)
+	p.expect(k50, h1, h2)
+	store.accept() // this one has seen it
+	p.expect(k50)
+	eventually(t, "the service is ready", func() bool { return in.Ready() == nil })
+}
+
 // A version that went back demands a load. That one is held back, too.
 func TestFinding17RestoreOfAnEmptyDump(t *testing.T) {
 	store := newFakeStore()

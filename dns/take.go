@@ -46,8 +46,8 @@ func (w *watcher) noteLoad(l loaded) {
 func (w *watcher) takeDemanded(l loaded) {
 	defer w.svc.state.looked(nil) // a load is as good as a look
 	first := !w.svc.state.isFresh()
-	accepted := w.accepted || l.record.Accepted
-	w.cursor, w.demand, w.failures, w.accepted = l.mark, "", 0, false
+	accepted := w.cfg.covers(w.accepted, l.table) || w.cfg.covers(l.record.Accepted, l.table)
+	w.cursor, w.demand, w.failures, w.accepted = l.mark, "", 0, route.Acceptance{}
 	w.store.Worked()
 	if l.changed == nil && w.svc.routes.table.Load() == nil {
 		w.takeFirst(l)
@@ -67,6 +67,15 @@ func (w *watcher) takeDemanded(l loaded) {
 		w.cfg.Log.Info("dns: routes loaded", "version", l.mark.Version, "services", services, "hosts", hosts,
 			"took", l.cost.Round(time.Millisecond))
 	}
+}
+
+// covers reports whether an acceptance was given for such a table. It was not for
+// one that has lost too much since: an accident after the command is not what
+// the operator has seen.
+func (c *Config) covers(a route.Acceptance, table *route.Table) bool {
+	_, hosts := table.Len()
+	lost := loss{removed: int(a.Hosts) - hosts, of: int(a.Hosts)}
+	return a.Version != 0 && !lost.tooMuch(c.MaxLoss)
 }
 
 // takeFirst takes a load where there was no table.

@@ -45,7 +45,7 @@ type watcher struct {
 	failures int        // looks at the store that failed in a row
 	store    *outage.User
 	reload   *outage.User
-	accepted bool                   // an operator has accepted what the next load finds
+	accepted route.Acceptance       // what an operator has accepted since the last load
 	cut      map[route.Key]struct{} // services whose route is over a frame
 	changes  changeLog
 
@@ -160,8 +160,8 @@ func (w *watcher) step(ctx context.Context) error {
 func (w *watcher) advance(ctx context.Context, mark route.Mark) error {
 	start := time.Now()
 	changes, err := w.changed(ctx, mark)
-	if changes.Accepted {
-		w.accepted = true
+	if changes.Accepted.Version != 0 {
+		w.accepted = changes.Accepted
 		w.demandLoad("an operator has accepted the routes as they are stored")
 	}
 	if errors.Is(err, route.ErrHistoryGone) {

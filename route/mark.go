@@ -15,12 +15,13 @@ type Mark struct {
 type Changes struct {
 	Keys []Key // services that edits have touched, in order
 
-	// Accepted: an operator has accepted the routes as they are stored.
-	Accepted bool
+	// Accepted is the newest acceptance of the routes as they were stored, the
+	// zero value without one.
+	Accepted Acceptance
 }
 
 // Acceptance is what an operator has accepted.
 type Acceptance struct {
 	Version uint64 // of the record
-	Hosts   uint64 // hosts of all services that are stored
+	Hosts   uint64 // hosts of all services that were stored then
 }

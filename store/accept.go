@@ -49,7 +49,7 @@ func (e *editor) accept() (route.Acceptance, error) {
 		return a, err
 	}
 	err = e.exec(`INSERT INTO RouteAudit (time, version, previous, who, action, modid, cmdid, details) VALUES (?, ?, ?, ?, ?, 0, 0, ?)`,
-		e.now, a.Version, version, e.edit.Who, acceptAction, fmt.Sprintf("%d hosts as they are stored", a.Hosts))
+		e.now, a.Version, version, e.edit.Who, acceptAction, fmt.Sprintf(acceptDetails, a.Hosts))
 	if err != nil {
 		return a, err
 	}

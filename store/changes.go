@@ -29,6 +29,9 @@ const (
 // routes as they are.
 const acceptAction = "accept"
 
+// acceptDetails is the format of what it accepts.
+const acceptDetails = "%d hosts as they are stored"
+
 // selectMark reads a route.Mark in one statement, so it is of one state. The
 // cast keeps MySQL from taking the difference of unsigned numbers for an error.
 var selectMark = fmt.Sprintf(`SELECT version, (SELECT COALESCE(MAX(id), 0) FROM RouteChange),
@@ -98,7 +101,7 @@ type history struct {
 	keys     []route.Key         // that were touched, with duplicates
 	recorded map[uint64]struct{} // versions of the range with at least one row
 	replaced map[uint64]uint64   // versions with audit rows, and what each replaced
-	accepted bool                // an operator has accepted the routes
+	accepted route.Acceptance    // the newest
 	cut      bool                // there was more than maxChanges
 
 	// Of the change rows among the newest ids.
@@ -139,9 +142,10 @@ type querier interface {
 func (h *history) readVersions(ctx context.Context, from querier) error {
 	after, upTo := h.after.Version, h.upTo.Version
 	rows, err := from.QueryContext(ctx,
-		`SELECT version, version, modid, cmdid, '' FROM RouteChange WHERE version > ? AND version <= ?
+		`SELECT version, version, modid, cmdid, '', '' FROM RouteChange WHERE version > ? AND version <= ?
 		UNION ALL
-		SELECT version, previous, modid, cmdid, action FROM RouteAudit WHERE version > ? AND version <= ?
+		SELECT version, previous, modid, cmdid, action, CASE WHEN action = '`+acceptAction+`' THEN details ELSE '' END
+		FROM RouteAudit WHERE version > ? AND version <= ?
 		LIMIT ?`, after, upTo, after, upTo, maxChanges+1)
 	if err != nil {
 		return err
@@ -151,27 +155,38 @@ func (h *history) readVersions(ctx context.Context, from querier) error {
 	for ; rows.Next(); read++ {
 		var version, previous uint64
 		var modid, cmdid int64
-		var action string
-		if err := rows.Scan(&version, &previous, &modid, &cmdid, &action); err != nil {
+		var action, details string
+		if err := rows.Scan(&version, &previous, &modid, &cmdid, &action, &details); err != nil {
 			return err
 		}
-		h.add(version, previous, modid, cmdid, action)
+		h.record(version, previous)
+		if action == acceptAction {
+			h.accept(version, details) // it touches no service
+		} else {
+			h.touch(modid, cmdid)
+		}
 	}
 	h.cut = read > maxChanges
 	return rows.Err()
 }
 
-// add notes one row. One of RouteChange has itself for its predecessor.
-func (h *history) add(version, previous uint64, modid, cmdid int64, action string) {
+// record notes the version of one row. One of RouteChange has itself for its
+// predecessor.
+func (h *history) record(version, previous uint64) {
 	h.recorded[version] = struct{}{}
 	if previous != version {
 		h.replaced[version] = previous
 	}
-	if action == acceptAction {
-		h.accepted = true // it touches no service
+}
+
+// accept notes an acceptance. details begins with the number of hosts that it
+// found.
+func (h *history) accept(version uint64, details string) {
+	if version < h.accepted.Version {
 		return
 	}
-	h.touch(modid, cmdid)
+	h.accepted = route.Acceptance{Version: version}
+	_, _ = fmt.Sscanf(details, acceptDetails, &h.accepted.Hosts) // 0: a row that no program of ours wrote
 }
 
 // touch notes a service. Ids that are out of range are left out: no agent can
