@@ -26,19 +26,25 @@ type Balancer interface {
 	Observe(host route.Host, o Outcome, now time.Duration) Effect
 
 	// Tick does what is due by time alone and returns when it has to be called
-	// again; Never if there is no such time.
+	// again; Never if there is no such time. A Pick, an Observe and a Probed
+	// since may make it due within TickAfter. Then Events and Probes may have
+	// something new.
 	Tick(now time.Duration) (next time.Duration)
 
 	// Probes appends the hosts that are to be connected to now. Each is
 	// appended once and answered by Probed.
 	Probes(dst []route.Host) []route.Host
 
-	// Probed takes the answer to a probe.
+	// Probed takes the answer to a probe. Then Events and Probes may have
+	// something new.
 	Probed(host route.Host, answer Answer, now time.Duration)
 
 	// Events appends what happened to hosts since the last call, the oldest
 	// first. A bounded number is kept.
 	Events(dst []Event) []Event
+
+	// Counters returns totals since the balancer was made.
+	Counters() Counters
 
 	// Shares appends each host with the share of the calls that it gets at the
 	// moment, for picks that are made elsewhere. The shares add up to at most 1; the
@@ -52,6 +58,10 @@ type Balancer interface {
 
 // Never is the next time of a Tick that is not needed.
 const Never = time.Duration(1<<63 - 1)
+
+// TickAfter is the time within which a Tick is due after a Pick, an Observe or
+// a Probed, whatever the Tick before returned.
+const TickAfter = 50 * time.Millisecond
 
 // Ticket identifies a pick. 0 is none.
 type Ticket uint64
@@ -77,7 +87,25 @@ const (
 
 	// Changed: Events has something new.
 	Changed
+
+	// Asked: Probes has something new.
+	Asked
 )
+
+// Counters are totals of what a policy did.
+type Counters struct {
+	EjectedDead       uint64 // hosts whose connects failed
+	EjectedRate       uint64 // hosts whose calls failed
+	ProbesOK          uint64 // by answer
+	ProbesRefused     uint64
+	ProbesSilent      uint64
+	SuspicionsCleared uint64 // by a call, before a probe was answered
+	Trials            uint64 // times that calls were let through to test an ejected host
+	PanicPicks        uint64 // while no host was in rotation
+	ShedPicks         uint64 // refused for the sake of the other hosts
+	RemotePicks       uint64 // of hosts outside the zone
+	Forgotten         uint64 // calls that were never reported
+}
 
 // Share is the part of all calls that a host gets, 0 to 1.
 type Share struct {

@@ -252,6 +252,9 @@ func (c *Balancer) Probes(dst []route.Host) []route.Host { return dst }
 // Probed ignores the answer.
 func (c *Balancer) Probed(route.Host, lb.Answer, time.Duration) {}
 
+// Counters returns none: only outcomes eject, and the caller counts the events.
+func (c *Balancer) Counters() lb.Counters { return lb.Counters{} }
+
 // Events appends what happened since the last call. The first 64 are kept.
 func (c *Balancer) Events(dst []lb.Event) []lb.Event {
 	dst = append(dst, c.events...)

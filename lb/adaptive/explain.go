@@ -1,0 +1,215 @@
+package adaptive
+
+import (
+	"math"
+	"slices"
+
+	"lars.internal/lb"
+)
+
+// The names of the facts that Explain gives. A fact that is absent is 0. Times
+// are seconds, moments are seconds on the clock of the caller.
+const (
+	factState     = "state"     // 0 up, 1 out, 2 on trial
+	factWeight    = "weight"    // 1 is the mean; 0 drains the host
+	factRemote    = "remote"    // 1: not in the zone of this machine
+	factShare     = "share"     // of a fair share of the picks
+	factLatency   = "latency"   // mean
+	factMedian    = "median"    // latency of the hosts in rotation
+	factInFlight  = "in_flight" // calls
+	factErrorRate = "error_rate"
+	factTrusted   = "trusted" // 1: it answered a probe once
+	factRow       = "row"     // failures in a row
+
+	factCalls    = "calls"         // of the window, or of the trial that decided
+	factFailures = "failures"      // likewise
+	factWindow   = "window"        // how long the window has been open
+	factOthers   = "others"        // error rate of the other hosts
+	factEvidence = "evidence"      // against that rate
+	factGranted  = "evidence_bare" // against the rate that is granted
+	factLimit    = "limit"         // of the evidence
+
+	// Of a host in rotation.
+	factSuspect   = "suspect"   // 1: a probe is to clear it or to eject it
+	factDoubtful  = "doubtful"  // 1: only measured, by single calls
+	factProbation = "probation" // 1: one call at a time
+	factRamp      = "ramp"      // part of its share, if it is on a ramp
+
+	// Of an ejected host.
+	factReason    = "reason"     // 1 dead, 2 rate
+	factCause     = "cause"      // what decided, a number of this package
+	factCharge    = "charge"     // what it was suspected of, likewise
+	factAfter     = "after"      // time from the suspicion to the ejection
+	factNext      = "next_at"    // no probe or test before
+	factNextPicks = "next_picks" // picks of the service until a test
+	factLevel     = "level"      // of holding back
+	factTested    = "tested"     // calls of the trial that ended
+	factNeeded    = "needed"     // calls of the trial
+
+	// Of the service.
+	factHosts     = "hosts" // that may be called
+	factLive      = "live"  // of these in rotation
+	factShed      = "shed"  // share of the picks that is refused
+	factLate      = "late"  // share of time-outs and overloads this second
+	factLoadLimit = "load_limit"
+	factPanic     = "panic" // 1: no host is in rotation
+)
+
+// Explain appends the state of every host, those in rotation first.
+func (b *Balancer) Explain(dst []lb.HostState) []lb.HostState {
+	v := b.overview()
+	for _, rotation := range [2]bool{true, false} {
+		for i := range b.hosts {
+			if (b.hosts[i].state == up) == rotation {
+				dst = append(dst, b.stateOf(int32(i), &v))
+			}
+		}
+	}
+	return dst
+}
+
+// overview is what the facts of all hosts have in common.
+type overview struct {
+	median      float64 // latency, us
+	hosts, live float64
+	weight      float64 // of the hosts in rotation
+	shares      []lb.Share
+}
+
+func (b *Balancer) overview() overview {
+	v := overview{shares: b.Shares(nil)}
+	var latencies []float64
+	for i := range b.hosts {
+		h := &b.hosts[i]
+		if h.drained() {
+			continue
+		}
+		v.hosts++
+		if h.state == up {
+			v.live++
+			v.weight += h.weight()
+			latencies = append(latencies, float64(h.latency))
+		}
+	}
+	v.median = median(latencies)
+	return v
+}
+
+func (b *Balancer) stateOf(i int32, v *overview) lb.HostState {
+	h, c := &b.hosts[i], b.coldOf(i)
+	s := lb.HostState{
+		Host: b.ids[i], Ejected: h.state != up, Since: b.added[i],
+		Ejections: c.ejections, Reinstatements: c.reinstatements,
+	}
+	if c.ejections > 0 {
+		s.Since = c.since
+	}
+	f := facts(make([]lb.Fact, 0, 24))
+	f.addHot(b, i)
+	f.addService(b, i, v)
+	if h.state == up {
+		f.addUp(b, i)
+	} else {
+		f.addOut(b, i)
+	}
+	s.Facts = f
+	return s
+}
+
+// facts are the facts of one host.
+type facts []lb.Fact
+
+func (f *facts) add(name string, value float64) {
+	if value != 0 {
+		*f = append(*f, lb.Fact{Name: name, Value: value})
+	}
+}
+
+func (f *facts) addIf(name string, is bool) {
+	if is {
+		f.add(name, 1)
+	}
+}
+
+func (f *facts) addHot(b *Balancer, i int32) {
+	h := &b.hosts[i]
+	f.add(factState, float64(h.state))
+	f.add(factWeight, h.weight())
+	f.addIf(factRemote, h.has(remote))
+	f.add(factLatency, float64(h.latency)/1e6)
+	f.add(factInFlight, float64(h.inFlight))
+	f.add(factErrorRate, float64(h.errorRate()))
+	f.addIf(factTrusted, h.has(trusted))
+	f.add(factRow, float64(h.row))
+}
+
+func (f *facts) addService(b *Balancer, i int32, v *overview) {
+	if h := &b.hosts[i]; !h.drained() && h.state == up {
+		f.add(factShare, v.shares[i].Share*v.weight/h.weight())
+	}
+	f.add(factMedian, v.median/1e6)
+	f.add(factHosts, v.hosts)
+	f.add(factLive, v.live)
+	f.add(factShed, float64(b.shed)/(1<<32))
+	f.add(factLate, float64(b.late)/max(1, float64(b.ended)))
+	f.add(factLoadLimit, b.cfg.LoadLimit)
+	f.addIf(factPanic, b.panicky)
+}
+
+func (f *facts) addUp(b *Balancer, i int32) {
+	h := &b.hosts[i]
+	f.addIf(factSuspect, h.has(suspect))
+	f.addIf(factDoubtful, h.row >= b.doubt)
+	f.addIf(factProbation, h.has(probation))
+	if h.has(ramping) {
+		f.add(factRamp, b.ramped(i, b.seen))
+	}
+	f.add(factLimit, b.evidenceLimit(i))
+	if h.failures == 0 {
+		return
+	}
+	others := b.others(i)
+	failures, calls := float64(h.failures), float64(h.calls)
+	f.add(factCalls, calls)
+	f.add(factFailures, failures)
+	f.add(factWindow, (b.seen - b.windowOpened(h, b.seen)).Seconds())
+	f.add(factOthers, others)
+	f.add(factGranted, evidence(failures, calls, b.cfg.GrantedErrorRate))
+	f.add(factEvidence, evidence(failures, calls, max(b.cfg.GrantedErrorRate, others)))
+}
+
+func (f *facts) addOut(b *Balancer, i int32) {
+	c := b.coldOf(i)
+	f.add(factReason, float64(c.reason))
+	f.add(factCause, float64(c.why.cause))
+	f.add(factCharge, float64(c.why.charge))
+	f.add(factRow, float64(c.why.row))
+	f.add(factAfter, c.why.after.Seconds())
+	f.add(factCalls, float64(c.why.calls))
+	f.add(factFailures, float64(c.why.failures))
+	f.add(factWindow, c.why.window.Seconds())
+	f.add(factOthers, float64(c.why.others))
+	f.add(factEvidence, float64(c.why.evidence))
+	f.add(factLimit, float64(c.why.limit))
+	f.add(factNext, c.nextProbe.Seconds())
+	f.add(factLevel, float64(c.level))
+	f.add(factTested, float64(c.tested))
+	f.add(factNeeded, float64(c.needed))
+	if c.reason == rate {
+		left := float64(b.cfg.TestEvery) - float64(b.picks-max(c.outPicks, b.testPicks))
+		f.add(factNextPicks, math.Max(0, left))
+	}
+}
+
+// median sorts x and returns its median, 0 if it is empty.
+func median(x []float64) float64 {
+	if len(x) == 0 {
+		return 0
+	}
+	slices.Sort(x)
+	m := len(x) / 2
+	if len(x)%2 == 0 {
+		return (x[m-1] + x[m]) / 2
+	}
+	return x[m]
+}

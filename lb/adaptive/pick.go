@@ -1,0 +1,117 @@
+package adaptive
+
+import (
+	"time"
+
+	"lars.internal/lb"
+	"lars.internal/route"
+)
+
+const (
+	// suspectLoad is how much worse a suspect or doubtful host looks. It is not
+	// excluded: a success must still be able to clear it.
+	suspectLoad = 16
+
+	// callCost is added to each latency, us, so that a host of no latency at
+	// all does not get every call.
+	callCost = 50
+)
+
+// Pick returns the better one of two hosts drawn by weight, a call of a trial,
+// or a refusal. The ticket is the time of the pick.
+func (b *Balancer) Pick(now time.Duration, avoid route.Host) (route.Host, lb.Ticket, lb.Verdict) {
+	not := none
+	if avoid != (route.Host{}) {
+		not = int32(b.index.Find(b.ids, avoid))
+	}
+	i := none
+	if len(b.trials) != 0 {
+		i = b.pickTrial(now, not)
+	}
+	if i == none {
+		if len(b.rot) == 0 {
+			return route.Host{}, 0, b.refusal()
+		}
+		if b.shed != 0 && uint32(b.random.next()) < b.shed {
+			b.counters.ShedPicks++
+			return route.Host{}, 0, lb.Overloaded
+		}
+		if i = b.choose(now, not); b.panicky {
+			b.counters.PanicPicks++
+		}
+	}
+	us := toUS(now)
+	h := &b.hosts[i]
+	h.begin(us)
+	h.clear(measure)
+	b.picks++
+	return b.ids[i], lb.Ticket(us + 1), lb.Picked
+}
+
+func (b *Balancer) refusal() lb.Verdict {
+	if len(b.hosts) == 0 {
+		return lb.NoHosts
+	}
+	return lb.Overloaded
+}
+
+// choose returns the better one of two hosts of a zone; not the one to avoid,
+// if the zone has another.
+func (b *Balancer) choose(now time.Duration, not int32) int32 {
+	lo, n := b.zone()
+	x, y := b.drawTwo(lo, n)
+	if (b.hosts[x].flags|b.hosts[y].flags)&(ramping|probation) != 0 {
+		x, y = b.admit(x, lo, n, now), b.admit(y, lo, n, now)
+	}
+	switch {
+	case not != none && n > 1 && (x == not || y == not):
+		return b.another(x, y, not, lo, n)
+	case x != y && b.load(&b.hosts[y]) < b.load(&b.hosts[x]):
+		return y // a tie goes to x: else the order of hosts would be a bias
+	}
+	return x
+}
+
+// zone draws the part of rot to pick from: the local hosts or the others.
+func (b *Balancer) zone() (lo, n int) {
+	if b.local == len(b.rot) {
+		return 0, b.local
+	}
+	if uint32(b.random.next()) < b.share {
+		return 0, b.local
+	}
+	b.counters.RemotePicks++
+	return b.local, len(b.rot) - b.local
+}
+
+// another returns the candidate that is not to be avoided, or any other host of
+// the part.
+func (b *Balancer) another(x, y, not int32, lo, n int) int32 {
+	if x == not {
+		x = y
+	}
+	for x == not {
+		x = b.rot[lo+b.random.below(n)]
+	}
+	return x
+}
+
+// load is what candidates are compared by; less is better.
+func (b *Balancer) load(h *host) float32 {
+	c := h.latency
+	if h.row >= b.doubt {
+		if h.has(measure) {
+			return 0
+		}
+		c *= suspectLoad
+	} else if h.inFlight == 0 {
+		if gone := uint32(b.picks) - h.lastPick; gone > b.halve {
+			c /= float32(uint32(1) << min(gone/b.halve, 30))
+		}
+	}
+	l := (c + callCost) * (1 + float32(h.inFlight)*h.perCall)
+	if h.has(suspect) {
+		l *= suspectLoad
+	}
+	return l
+}

@@ -1,0 +1,205 @@
+package adaptive
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"lars.internal/lb"
+)
+
+// Sentence says in words what state a host is in, since when, what decided that,
+// with its numbers, and what comes next. s is from Explain at the moment now,
+// which is wall on the clock of people.
+func Sentence(s *lb.HostState, now time.Duration, wall time.Time) string {
+	t := sentence{s, now, wall}
+	switch state(s.Fact(factState)) {
+	case up:
+		return t.up()
+	case trial:
+		return t.trial()
+	}
+	if reason(s.Fact(factReason)) == dead {
+		return t.dead()
+	}
+	return t.rate()
+}
+
+// sentence is a HostState at a moment.
+type sentence struct {
+	*lb.HostState
+	now  time.Duration
+	wall time.Time
+}
+
+func (t sentence) is(fact string) bool { return t.Fact(fact) != 0 }
+
+// clock returns a moment as people read it.
+func (t sentence) clock(at time.Duration) string {
+	return t.wall.Add(at - t.now).Format(time.TimeOnly)
+}
+
+func (t sentence) outSince() string {
+	return fmt.Sprintf("out since %s (%s)", t.clock(t.Since), seconds((t.now - t.Since).Seconds()))
+}
+
+// dead says why a host is ejected as DEAD.
+func (t sentence) dead() string {
+	return fmt.Sprintf("%s, DEAD: %s. %s. %s, level %.0f.",
+		t.outSince(), t.deadCause(), t.nextProbe(), times("Ejected", t.Ejections), t.Fact(factLevel))
+}
+
+func (t sentence) deadCause() string {
+	connect := "connect refused"
+	switch cause(t.Fact(factCause)) {
+	case byRefusedCall:
+		return "it refused a call soon after its return"
+	case bySilence:
+		connect = fmt.Sprintf("%d connects not answered", maxSilent)
+	}
+	return fmt.Sprintf("%s, %s %s later", t.accusation(), connect, seconds(t.Fact(factAfter)))
+}
+
+// accusation says what a host was suspected of.
+func (t sentence) accusation() string {
+	row := count(max(1, t.Fact(factRow)), "call")
+	switch charge(t.Fact(factCharge)) {
+	case refused:
+		return row + " refused"
+	case timedOut:
+		return row + " timed out"
+	case stalled:
+		return "no answer to its calls"
+	}
+	return row + " failed"
+}
+
+func (t sentence) nextProbe() string {
+	in := t.Fact(factNext) - t.now.Seconds()
+	if in <= 0 {
+		return "A probe is under way"
+	}
+	return "Next probe in " + seconds(in)
+}
+
+// rate says why a host is ejected as RATE.
+func (t sentence) rate() string {
+	s := fmt.Sprintf("%s, RATE: %s", t.outSince(), t.rateCause())
+	if left := t.Fact(factNextPicks); left > 0 {
+		return fmt.Sprintf("%s. Next test after %.0f more picks, at the latest after 10 min.", s, left)
+	}
+	return s + ". The next test is due."
+}
+
+func (t sentence) rateCause() string {
+	failed := fmt.Sprintf("%.0f of %s failed", t.Fact(factFailures), count(t.Fact(factCalls), "call"))
+	switch cause(t.Fact(factCause)) {
+	case byTrial:
+		failed += " in a trial"
+	case byProbation:
+		failed += " right after its return"
+	default:
+		failed += " since " + t.clock(t.Since-time.Duration(t.Fact(factWindow)*float64(time.Second)))
+	}
+	return fmt.Sprintf("%s, the other hosts %s: evidence %.3g >= %.3g",
+		failed, percent(t.Fact(factOthers)), t.Fact(factEvidence), t.Fact(factLimit))
+}
+
+func (t sentence) trial() string {
+	return fmt.Sprintf("%s, on trial: %.0f of %.0f calls done. It was ejected because %s.",
+		t.outSince(), t.Fact(factTested), t.Fact(factNeeded), t.rateCause())
+}
+
+// up says what is special of a host in rotation.
+func (t sentence) up() string {
+	parts := []string{"up"}
+	for _, part := range []string{t.doubt(), t.ramp(), t.notEjected(), t.share()} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ", ") + "." + t.shed()
+}
+
+func (t sentence) doubt() string {
+	row := t.Fact(factRow)
+	switch {
+	case t.Fact(factWeight) == 0:
+		return "drained: its weight is 0, it is not called"
+	case t.is(factDoubtful) && t.is(factSuspect):
+		return fmt.Sprintf("doubtful: the last %s failed, a connect is under way", count(row, "call"))
+	case t.is(factDoubtful):
+		return fmt.Sprintf("doubtful: the last %s failed, connects work or mean nothing", count(row, "call"))
+	case t.is(factSuspect):
+		return "suspect: a connect is under way"
+	case t.is(factProbation):
+		return "on probation: one call at a time until one works"
+	}
+	return ""
+}
+
+func (t sentence) ramp() string {
+	if !t.is(factRamp) {
+		return ""
+	}
+	return "on the ramp " + percent(t.Fact(factRamp))
+}
+
+// notEjected says why failures that would eject a host alone do not.
+func (t sentence) notEjected() string {
+	bare, limit := t.Fact(factGranted), t.Fact(factLimit)
+	if bare < limit {
+		return ""
+	}
+	if e := t.Fact(factEvidence); e < limit {
+		return fmt.Sprintf("not ejected: evidence %.3g, but the others fail %s too: %.3g < %.3g", bare, percent(t.Fact(factOthers)), e, limit)
+	}
+	return fmt.Sprintf("not ejected: evidence %.3g, but no more hosts may be ejected", bare)
+}
+
+func (t sentence) share() string {
+	if t.Fact(factWeight) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("gets %.2f of a fair share: %s, the median is %s",
+		t.Fact(factShare), seconds(t.Fact(factLatency)), seconds(t.Fact(factMedian)))
+}
+
+// shed says what is refused, which concerns all hosts of the service.
+func (t sentence) shed() string {
+	switch {
+	case t.is(factShed):
+		return fmt.Sprintf(" Refused %s of picks: %.0f of %.0f hosts live, limit %.3g.",
+			percent(t.Fact(factShed)), t.Fact(factLive), t.Fact(factHosts), t.Fact(factLoadLimit))
+	case t.is(factPanic):
+		return " No host is in rotation: all are called."
+	}
+	return ""
+}
+
+// seconds writes a time with three digits and a unit that fits.
+func seconds(s float64) string {
+	switch {
+	case s < 0.9995:
+		return fmt.Sprintf("%.3g ms", 1000*s)
+	case s < 120:
+		return fmt.Sprintf("%.3g s", s)
+	}
+	return fmt.Sprintf("%.0f min", s/60)
+}
+
+func percent(p float64) string { return fmt.Sprintf("%.3g %%", 100*p) }
+
+func count(n float64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%.0f %ss", n, what)
+}
+
+func times(what string, n uint32) string {
+	if n == 1 {
+		return what + " once"
+	}
+	return fmt.Sprintf("%s %d times", what, n)
+}

@@ -1,0 +1,171 @@
+package adaptive
+
+import (
+	"time"
+
+	"lars.internal/lb"
+)
+
+const (
+	// tickEvery is the time between two ticks while calls are in flight or a
+	// host is suspected.
+	tickEvery = 50 * time.Millisecond
+
+	turnEvery   = 500 * time.Millisecond // between two looks at the generations
+	maxStall    = 500 * time.Millisecond
+	stallFactor = 8                // latencies without an answer that are a stall
+	generations = 4                // latencies that a generation of calls lasts at least
+	forgetAfter = 30 * time.Second // calls of a host that answers nothing
+
+	// lossLimit is the share of lost reports, one in so many, above which
+	// latencies do not follow from the calls in flight: at 1 % they are worse
+	// than none.
+	lossLimit  = 1000
+	lossMemory = 1 << 16 // outcomes
+)
+
+// Tick ends ramps, suspects hosts that owe answers, asks for probes, begins
+// trials, forgets calls that nobody will report, and moves the share of refused
+// picks.
+func (b *Balancer) Tick(now time.Duration) time.Duration {
+	b.seen = now
+	b.moveShed(now)
+	turn := now >= b.nextTurn
+	if turn {
+		b.nextTurn = now + turnEvery
+	}
+	next := b.tickBase(now)
+	for i := range b.hosts {
+		next = min(next, b.tickHost(int32(i), turn, now))
+	}
+	if turn {
+		b.checkLosses()
+	}
+	if b.shed != 0 {
+		next = min(next, b.nextShed)
+	}
+	return next
+}
+
+// tickBase asks for the first probes of hosts that joined, spread over time.
+func (b *Balancer) tickBase(now time.Duration) time.Duration {
+	for len(b.base) > 0 {
+		if now < b.nextBase {
+			return b.nextBase
+		}
+		id := b.base[len(b.base)-1]
+		b.nextBase += baseTime / time.Duration(len(b.base))
+		b.base = b.base[:len(b.base)-1]
+		if i := int32(b.index.Find(b.ids, id)); i >= 0 && !b.hosts[i].has(probing|trusted) {
+			b.probe(i)
+		}
+	}
+	return lb.Never
+}
+
+// tickHost does what is due of one host and returns when it is due again.
+func (b *Balancer) tickHost(i int32, turn bool, now time.Duration) time.Duration {
+	h := &b.hosts[i]
+	if turn && h.inFlight > 0 {
+		b.turnGeneration(h, now)
+	}
+	next := lb.Never
+	if h.inFlight > 0 || h.has(suspect) {
+		next = now + tickEvery
+	}
+	if h.state == up {
+		return min(next, b.tickUp(i, now))
+	}
+	return min(next, b.tickOut(i, now))
+}
+
+func (b *Balancer) tickUp(i int32, now time.Duration) time.Duration {
+	h := &b.hosts[i]
+	if h.inFlight > 0 && !h.has(suspect) && b.stalls(h, now) {
+		b.suspect(i, stalled, now)
+	}
+	if h.cold == 0 {
+		return lb.Never
+	}
+	next := lb.Never
+	if h.has(ramping) {
+		if end := b.coldOf(i).rampFrom + b.cfg.Ramp; now >= end {
+			h.clear(ramping)
+		} else {
+			next = end
+		}
+	}
+	if h.row >= b.doubt && h.inFlight == 0 && !h.has(measure) {
+		if b.mayTest(i, now) {
+			h.set(measure)
+		} else {
+			next = min(next, max(b.coldOf(i).nextProbe, now+tickEvery))
+		}
+	}
+	if b.plain(i, now) {
+		b.warm(i)
+	}
+	return next
+}
+
+// stalls reports whether the host owes an answer for too long.
+func (b *Balancer) stalls(h *host, now time.Duration) bool {
+	owes := time.Duration(toMS(now)-h.quiet) * time.Millisecond
+	latency := time.Duration(h.latency) * time.Microsecond
+	return owes > max(b.cfg.StallMin, min(stallFactor*latency, maxStall))
+}
+
+func (b *Balancer) tickOut(i int32, now time.Duration) time.Duration {
+	h, c := &b.hosts[i], b.coldOf(i)
+	switch {
+	case h.state == trial || h.has(probing):
+		return lb.Never
+	case now < c.nextProbe:
+		return c.nextProbe
+	case c.reason == dead && b.cfg.Probe:
+		b.probe(i)
+		return lb.Never
+	case b.mayTest(i, now):
+		b.beginTrial(i, now)
+		return lb.Never
+	}
+	return now + tickEvery
+}
+
+// turnGeneration forgets the calls of the older generation that nobody has
+// reported, if the host has answered others since: a hung host must not be
+// forgiven, so there they count for half a minute.
+func (b *Balancer) turnGeneration(h *host, now time.Duration) {
+	sixteenth := uint16(uint64(now) / (1e9 / 16))
+	age := time.Duration(sixteenth-h.generation) * time.Second / 16
+	if age < generations*time.Duration(h.latency)*time.Microsecond {
+		return
+	}
+	if !h.has(answered) && time.Duration(toMS(now)-h.quiet)*time.Millisecond <= forgetAfter {
+		return
+	}
+	h.generation = sixteenth
+	b.counters.Forgotten += uint64(h.older)
+	b.turnForgotten += uint64(h.older)
+	h.integrate(uint32(toUS(now)))
+	h.inFlight -= min(h.older, h.inFlight)
+	h.older = h.inFlight
+	h.clear(answered)
+}
+
+// checkLosses turns Little's law off where too many reports are lost. What was
+// learned by it is void then.
+func (b *Balancer) checkLosses() {
+	off := b.turnForgotten*lossLimit > b.turnEnds
+	if off && !b.littleOff {
+		if mean, ok := b.meanLatency(); ok {
+			for i := range b.hosts {
+				b.hosts[i].latency = mean
+			}
+		}
+	}
+	b.littleOff = off
+	if b.turnEnds > lossMemory {
+		b.turnEnds, b.turnForgotten = b.turnEnds/2, b.turnForgotten/2
+	}
+}
