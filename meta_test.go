@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"ledger":   {"route", "lb"},
 	"keep":     {"route", "internal"},
 	"engine":   {"route", "lb", "ledger"},
+	"sim":      {"route", "lb", "ledger", "engine", "internal"},
 	"access":   {"reactor", "larspb"},
 	"dns":      {"route", "larspb", "reactor", "access", "keep", "internal"},
 	"reporter": {"route", "larspb", "reactor", "access", "keep", "internal"},

@@ -46,8 +46,9 @@ type Balancer struct {
 	seen      time.Duration // the time of the last call that was no pick
 
 	// Probes.
-	probes   []route.Host // asked for, not taken yet
-	base     []route.Host // never probed yet
+	probes   []route.Host  // asked for, not taken yet
+	base     []route.Host  // never probed yet
+	baseGap  time.Duration // between two of these
 	nextBase time.Duration
 	answered time.Duration // when a probe was answered last
 	control  route.Host    // probed on behalf of the hosts that wait; zero: none

@@ -54,7 +54,7 @@ func (b *Balancer) tickBase(now time.Duration) time.Duration {
 			return b.nextBase
 		}
 		id := b.base[len(b.base)-1]
-		b.nextBase += baseTime / time.Duration(len(b.base))
+		b.nextBase += b.baseGap
 		b.base = b.base[:len(b.base)-1]
 		if i := int32(b.index.Find(b.ids, id)); i >= 0 && !b.hosts[i].has(probing|trusted) {
 			b.probe(i)

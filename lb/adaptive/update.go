@@ -178,6 +178,6 @@ func (b *Balancer) baseProbes(now time.Duration) {
 		j := b.random.below(i + 1)
 		b.base[i], b.base[j] = b.base[j], b.base[i]
 	}
-	gap := baseTime / time.Duration(len(b.base))
-	b.nextBase = now + time.Duration(b.random.float()*float64(gap))
+	b.baseGap = baseTime / time.Duration(len(b.base))
+	b.nextBase = now + time.Duration(b.random.float()*float64(b.baseGap))
 }
