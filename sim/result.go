@@ -17,7 +17,7 @@ type Result struct {
 	Retries, Probes        int
 
 	Ejections  int // all of them
-	Unfounded  int // of these, of hosts that were well and failed no more than the best host
+	Unfounded  int // of these, of hosts that had been well for longer than a call can take
 	Counters   lb.Counters
 	InRotation [][]time.Duration // by agent and host: the time of the last return, 0: none
 	Ejected    [][]time.Duration // by agent and host: the time of the last ejection, 0: none
@@ -27,7 +27,8 @@ type Result struct {
 	LatenciesFrom time.Duration // operations before are not in Latencies
 	Load          [][]int32     // calls that arrived, by host and 100 ms
 
-	heal []time.Duration
+	heal    []time.Duration // when each host healed last
+	timeout time.Duration
 }
 
 // Series counts by the second.
@@ -82,6 +83,7 @@ func newResult(sc *Scenario) *Result {
 		InRotation: matrix(sc), Ejected: matrix(sc), FirstOK: matrix(sc),
 		LatenciesFrom: 10 * time.Second,
 		heal:          make([]time.Duration, sc.Hosts),
+		timeout:       sc.Timeout,
 	}
 	for i := range r.Host {
 		r.Host[i], r.Load[i] = make(Series, seconds), make([]int32, 10*seconds)
@@ -128,7 +130,7 @@ func (r *Result) happened(agent int, e *lb.Event, h *server, now time.Duration) 
 	case lb.Ejected:
 		r.Ejections++
 		r.Ejected[agent][host] = now
-		if h.life == well && h.errors <= wellErrors {
+		if h.life == well && h.errors <= wellErrors && now-h.changed > r.timeout {
 			r.Unfounded++
 		}
 	case lb.Reinstated, lb.OnTrial:

@@ -15,9 +15,10 @@ const (
 // server is a simulated host.
 type server struct {
 	life    life
-	errors  float64 // share of calls that fail
-	slow    float64 // factor of the service time
-	paused  time.Duration
+	errors  float64       // share of calls that fail
+	slow    float64       // factor of the service time
+	paused  time.Duration // until then
+	changed time.Duration // when a step last changed it
 	busy    int
 	waiting []int32 // calls, in order
 }
@@ -148,6 +149,7 @@ func (s *run) step(st *Step) {
 	}
 	for i := st.From; i <= st.To; i++ {
 		h := &s.servers[i]
+		h.changed = s.now
 		switch st.Change {
 		case Dies:
 			h.life = closed
