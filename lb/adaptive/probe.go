@@ -51,13 +51,11 @@ func (b *Balancer) suspect(i int32, why charge, now time.Duration) {
 	c.suspected, c.charge = now, why
 }
 
-// clearSuspicion ends a suspicion without an ejection, and allows none for a
-// while.
+// clearSuspicion ends a suspicion without an ejection, and allows none until a
+// time.
 func (b *Balancer) clearSuspicion(i int32, until time.Duration) {
 	b.hosts[i].clear(suspect)
-	if at := b.hosts[i].cold; at != 0 {
-		b.cold[at].calm = until
-	}
+	b.chill(i).calm = until
 }
 
 // Probed takes the answer to a probe.
@@ -105,10 +103,10 @@ func (b *Balancer) countAnswer(answer lb.Answer) {
 func (b *Balancer) probedUp(i int32, answer lb.Answer, now time.Duration) {
 	h := &b.hosts[i]
 	switch {
-	case answer == lb.ProbeOK:
-		b.clearSuspicion(i, now+calmGood)
 	case !h.has(suspect):
 		// The first probe of the host, or a call has worked meanwhile.
+	case answer == lb.ProbeOK:
+		b.clearSuspicion(i, now+calmGood)
 	case !h.has(trusted) && !b.strange(h):
 		b.clearSuspicion(i, now+calmUntrusted)
 	case answer == lb.ProbeRefused:
