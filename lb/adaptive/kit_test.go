@@ -79,10 +79,19 @@ func (s *subject) answer(a lb.Answer) []route.Host {
 
 func (s *subject) host(i int) *host { return &s.hosts[s.index.Find(s.ids, id(i))] }
 
-func (s *subject) cold2(i int) *cold { return s.coldOf(int32(s.index.Find(s.ids, id(i)))) }
+func (s *subject) coldHalf(i int) *cold { return s.coldOf(int32(s.index.Find(s.ids, id(i)))) }
 
 // ok tells of a good call to host i that was picked 5 ms ago.
 func (s *subject) ok(i int) { s.end(i, lb.Outcome{OK: 1, Latency: 5 * ms}) }
+
+// record gives each host 2,000 good calls: then its error rate is known.
+func (s *subject) record() {
+	for range 2000 {
+		for i := range s.hosts {
+			s.ok(i)
+		}
+	}
+}
 
 func (s *subject) fail(i int, k lb.Kind) { s.end(i, lb.Outcome{Failed: 1, Kind: k, Latency: 5 * ms}) }
 
