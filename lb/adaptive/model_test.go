@@ -93,25 +93,27 @@ func (m *model) w(h *modelHost) float64 {
 // rotation returns the hosts to draw from, how many of them are local, and the
 // share of the local ones and the limit of refusals.
 func (m *model) rotation() (rot []*modelHost, local int, share, limit float64, panics bool) {
-	all, live, allLocal, liveLocal := 0.0, 0.0, 0.0, 0.0
+	var all, live, allLocal, liveLocal float64
 	for _, where := range []bool{true, false} {
+		allHere, liveHere := 0.0, 0.0
 		for _, h := range m.hosts {
 			if h.local != where || h.weight == 0 {
 				continue
 			}
-			all += m.w(h)
+			allHere += m.w(h)
 			if where {
 				allLocal += m.w(h)
 			}
 			if h.state == up {
 				rot = append(rot, h)
-				live += m.w(h)
+				liveHere += m.w(h)
 				if where {
 					local++
 					liveLocal += m.w(h)
 				}
 			}
 		}
+		all, live = all+allHere, live+liveHere
 	}
 	switch share = 1; {
 	case local == 0:
