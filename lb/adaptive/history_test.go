@@ -19,7 +19,6 @@ type history struct {
 	now     time.Duration
 	flying  []pickedCall
 	probing []route.Host // asked for, not answered
-	events  []lb.Event
 }
 
 type pickedCall struct {
