@@ -162,7 +162,7 @@ func (t *thread) store() {
 	if now := time.Now(); !now.Before(t.until) {
 		if b, ok := t.next(now); ok {
 			t.attempt(b)
-		} else if t.pings && len(t.delayed) == 0 && (t.failures > 0 || now.Sub(t.answered) >= pingEvery) {
+		} else if t.pings && !t.closing && len(t.delayed) == 0 && (t.failures > 0 || now.Sub(t.answered) >= pingEvery) {
 			t.ping()
 		}
 	}

@@ -111,6 +111,39 @@ func TestFinding51TheDatabaseIsAskedWhileNothingComes(t *testing.T) {
 	}
 }
 
+// A database that has answered, and is lost while no agent reports anything, was
+// taken for there.
+func TestFinding51AnIdleDatabaseIsAskedAgain(t *testing.T) {
+	r := start(t, Config{Threads: 1})
+	r.await("readiness", func() bool { return r.Ready() == nil })
+	r.sink.mu.Lock()
+	r.sink.doPing = func() error { return errAway }
+	r.sink.mu.Unlock()
+	r.await("loss", func() bool { return errors.Is(r.Ready(), errAway) })
+}
+
+// With the database away and nothing to store, a stop asked for signs of life until
+// FlushTimeout was over.
+func TestStopWithoutRowsDoesNotWaitForTheDatabase(t *testing.T) {
+	sink := newSink()
+	sink.doPing = func() error { return errAway }
+	r := start(t, Config{Sink: sink, Threads: 2, FlushTimeout: time.Hour})
+	r.await("loss", func() bool { return errors.Is(r.Ready(), errAway) })
+	done := make(chan error, 1)
+	go func() { done <- r.stop() }() // ends with the test
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	case <-time.After(deadline):
+		sink.mu.Lock()
+		sink.doPing = nil // or the clean-up waits for an hour
+		sink.mu.Unlock()
+		t.Errorf("the stop takes more than %v", deadline)
+	}
+}
+
 // When it is not one row but the table that is held, the server has to say so.
 func TestFinding52ALockedTableShows(t *testing.T) {
 	r := start(t, Config{Threads: 1})
