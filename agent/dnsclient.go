@@ -117,25 +117,8 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 	}
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDGetRouteResponse, d.received)
-	d.link.handle(router)
-	connect := reactor.ClientConfig{
-		Random:         cfg.Random,
-		Router:         router,
-		OnStart:        d.started,
-		OnClose:        d.closed,
-		OnDialFailed:   d.link.failed,
-		ConnectTimeout: connectTimeout,
-		BackoffMin:     reconnectMin,
-		BackoffMax:     reconnectMax,
-		DrainTimeout:   drainTimeout,
-		Conn:           reactor.ConnConfig{KeepAlive: cfg.KeepAlive, PeerTimeout: cfg.PeerTimeout},
-		Log:            cfg.Log,
-	}
-	cfg.DNS.name(&connect)
-	if err := cfg.DNS.prover("dns", "[dnsserver]", cfg.Log).Equip(&connect); err != nil {
-		return nil, err
-	}
-	client, err := reactor.NewClient(connect)
+	client, err := d.link.dial(cfg, &cfg.DNS, "dns", "[dnsserver]",
+		reactor.ClientConfig{Router: router, OnStart: d.started, OnClose: d.closed})
 	if err != nil {
 		return nil, err
 	}

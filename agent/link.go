@@ -164,3 +164,22 @@ func (l *link) giveUp(conn *reactor.Conn, silent time.Duration) {
 	l.log.Warn("agent: "+l.what+" is silent, trying the next", "addr", conn.RemoteAddr(), "for", silent.Round(time.Second).String())
 	conn.Abort()
 }
+
+// dial returns the client of the servers that peers names, whose link is l. role
+// is what they are to prove, section where their keys are. hooks has the router
+// and what is called at the start and at the end of a connection.
+func (l *link) dial(cfg *Config, peers *Peers, role, section string, hooks reactor.ClientConfig) (*reactor.Client, error) {
+	l.handle(hooks.Router)
+	hooks.Random = cfg.Random
+	hooks.OnDialFailed = l.failed
+	hooks.ConnectTimeout = connectTimeout
+	hooks.BackoffMin, hooks.BackoffMax = reconnectMin, reconnectMax
+	hooks.DrainTimeout = drainTimeout
+	hooks.Conn = reactor.ConnConfig{KeepAlive: cfg.KeepAlive, PeerTimeout: cfg.PeerTimeout}
+	hooks.Log = cfg.Log
+	peers.name(&hooks)
+	if err := peers.prover(role, section, cfg.Log).Equip(&hooks); err != nil {
+		return nil, err
+	}
+	return reactor.NewClient(hooks)
+}

@@ -93,25 +93,8 @@ func newReportClient(cfg *Config, e *engine.Engine) (*reportClient, error) {
 	}
 	router := reactor.NewRouter[*reactor.Conn]()
 	router.Handle(larspb.IDReportAck, r.ackReceived)
-	r.link.handle(router)
-	connect := reactor.ClientConfig{
-		Random:         cfg.Random,
-		Router:         router,
-		OnStart:        r.started,
-		OnClose:        r.closed,
-		OnDialFailed:   r.link.failed,
-		ConnectTimeout: connectTimeout,
-		BackoffMin:     reconnectMin,
-		BackoffMax:     reconnectMax,
-		DrainTimeout:   drainTimeout,
-		Conn:           reactor.ConnConfig{KeepAlive: cfg.KeepAlive, PeerTimeout: cfg.PeerTimeout},
-		Log:            cfg.Log,
-	}
-	cfg.Reporter.name(&connect)
-	if err := cfg.Reporter.prover("reporter", "[reporter]", cfg.Log).Equip(&connect); err != nil {
-		return nil, err
-	}
-	client, err := reactor.NewClient(connect)
+	client, err := r.link.dial(cfg, &cfg.Reporter, "reporter", "[reporter]",
+		reactor.ClientConfig{Router: router, OnStart: r.started, OnClose: r.closed})
 	if err != nil {
 		return nil, err
 	}
