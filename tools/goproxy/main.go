@@ -1,7 +1,7 @@
 // Goproxy writes a Go module into a folder that go takes as a GOPROXY:
 //
 //	go run ./goproxy .. /srv/goproxy
-//	GOPROXY=file:///srv/goproxy,https://proxy.golang.org GONOSUMDB=lars.internal go get lars.internal
+//	GOPROXY=file:///srv/goproxy,$(go env GOPROXY) GONOSUMDB=lars.internal go get lars.internal
 //
 // It writes the commit that is checked out. Its version is the tag of that
 // commit, if there is one of the form v1.2.3, else a pseudo-version. It prints
