@@ -31,7 +31,7 @@ type events struct {
 	queue  *reactor.Queue[struct{}] // of length 1: full means that take is due already
 
 	// Owned by the loop goroutine.
-	quota  quota
+	quota  *quota
 	told   uint64                    // of dropped
 	batch  []engine.Event            // of the present turn
 	trials map[hostKey]time.Duration // when the last line of a host on trial was written

@@ -3,27 +3,19 @@ package agent
 import (
 	"time"
 
-	"lars.internal/engine"
+	"golang.org/x/time/rate"
 )
 
 // linesPerSecond bounds the lines about hosts, and those about routes, so that
 // flapping hosts do not fill a disk.
 const linesPerSecond = 20
 
-// quota bounds the lines of one kind that are written in a second. Owned by the
-// goroutine that writes them.
-type quota struct {
-	second time.Duration // start of the second that is counted
-	lines  int           // in this second
-}
+// quota bounds the lines of one kind by the agent's own clock.
+type quota struct{ lines *rate.Limiter }
 
-func newQuota() quota { return quota{second: engine.LongAgo} }
+func newQuota() *quota { return &quota{rate.NewLimiter(linesPerSecond, linesPerSecond)} }
 
 // take reports whether one more line may be written.
 func (q *quota) take(now time.Duration) bool {
-	if now-q.second >= time.Second {
-		q.second, q.lines = now, 0
-	}
-	q.lines++
-	return q.lines <= linesPerSecond
+	return q.lines.AllowN(time.Unix(0, 0).Add(now), 1)
 }

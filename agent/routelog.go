@@ -2,9 +2,7 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,15 +10,12 @@ import (
 	"lars.internal/route"
 )
 
-// namedHosts bounds the hosts that a line names of each kind.
-const namedHosts = 20
-
 // routeLog writes a line for each service whose route has changed. Owned by the
 // loop of the dns client, but for quiet.
 type routeLog struct {
 	log   *slog.Logger
 	clock func() time.Duration
-	quota quota
+	quota *quota
 
 	quiet atomic.Uint64 // lines at debug, because there were too many at a time
 }
@@ -41,7 +36,7 @@ func (l *routeLog) note(o *engine.Outcome) {
 
 // changed writes the line of a service.
 func (l *routeLog) changed(c *engine.Change) {
-	l.write(slog.LevelInfo, "agent: route changed", "service", c.Key, "added", named(c.Added), "removed", named(c.Removed), "version", c.Version)
+	l.write(slog.LevelInfo, "agent: route changed", "service", c.Key, "added", route.JoinHosts(c.Added), "removed", route.JoinHosts(c.Removed), "version", c.Version)
 }
 
 func (l *routeLog) write(level slog.Level, message string, args ...any) {
@@ -50,17 +45,4 @@ func (l *routeLog) write(level slog.Level, message string, args ...any) {
 		level = slog.LevelDebug
 	}
 	l.log.Log(context.Background(), level, message, args...)
-}
-
-// named returns hosts as a line names them.
-func named(hosts []route.Host) string {
-	texts := make([]string, 0, min(len(hosts), namedHosts)+1)
-	for i, h := range hosts {
-		if i == namedHosts {
-			texts = append(texts, fmt.Sprintf("and %d more", len(hosts)-i))
-			break
-		}
-		texts = append(texts, h.String())
-	}
-	return strings.Join(texts, " ")
 }

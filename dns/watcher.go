@@ -76,7 +76,7 @@ func newWatcher(s *Server) *watcher {
 		store:   outage.New(s.cfg.Log, "dns: store").User(),
 		reload:  outage.New(s.cfg.Log, "dns: reload of all routes").User(),
 		cut:     make(map[route.Key]struct{}),
-		changes: changeLog{log: s.cfg.Log},
+		changes: newChangeLog(s.cfg.Log),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 )
 
 // Host is the address of one host of a service: IPv4 as a host-order integer,
@@ -70,4 +71,20 @@ func addr(ip uint32) netip.Addr {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], ip)
 	return netip.AddrFrom4(b)
+}
+
+// maxJoined bounds the hosts that JoinHosts names.
+const maxJoined = 20
+
+// JoinHosts returns hosts as a log line names them: the first 20, and how many
+// more there are.
+func JoinHosts(hosts []Host) string {
+	var texts []string
+	for _, h := range hosts[:min(len(hosts), maxJoined)] {
+		texts = append(texts, h.String())
+	}
+	if more := len(hosts) - maxJoined; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, " ")
 }

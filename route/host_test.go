@@ -104,3 +104,18 @@ func TestHostOrder(t *testing.T) {
 		t.Errorf("sorted: %v, want %v", hosts, want)
 	}
 }
+
+func TestJoinHosts(t *testing.T) {
+	hosts := make([]Host, 22)
+	for i := range hosts {
+		hosts[i] = Host{IP: 0x0a000001, Port: uint16(i + 1)}
+	}
+	for n, want := range map[int]string{0: "", 1: "10.0.0.1:1", 2: "10.0.0.1:1 10.0.0.1:2"} {
+		if got := JoinHosts(hosts[:n]); got != want {
+			t.Errorf("%d hosts: %q, want %q", n, got, want)
+		}
+	}
+	if got := JoinHosts(hosts); !strings.HasSuffix(got, " 10.0.0.1:20 and 2 more") {
+		t.Errorf("22 hosts: %q", got)
+	}
+}
