@@ -28,7 +28,7 @@ type Config struct {
 	// here but not in the file, takes three free ones in a row.
 	Port int
 
-	// Policy [agent policy] is the balancer. Default, and the only one yet: classic.
+	// Policy [agent policy] is the balancer: classic or adaptive. Default classic.
 	Policy string
 
 	// ReportInterval [agent report_interval] is the time between two reports

@@ -8,27 +8,32 @@ import (
 
 	"lars.internal/engine"
 	"lars.internal/lb"
+	"lars.internal/lb/adaptive"
 	"lars.internal/lb/classic"
 	"lars.internal/route"
 )
 
 // policies are the names of the balancers that an agent constructs.
-var policies = []string{"classic"}
+var policies = []string{"classic", "adaptive"}
 
 // Policies returns the values that Config.Policy may have.
 func Policies() []string { return slices.Clone(policies) }
 
-// newEngine returns an engine whose balancers begin at a random host: a
-// different one for each agent and service, so that the agents of a fleet that
-// starts do not all call the same hosts first. cfg must be valid.
+// newEngine returns an engine whose balancers begin with random numbers of their
+// own: different ones for each agent and service, so that the agents of a fleet
+// that starts do not all call the same hosts first. cfg must be valid.
 func newEngine(cfg *Config) *engine.Engine {
-	seed, balance := rand.Uint64(), cfg.Balance
+	seed, policy, balance := rand.Uint64(), cfg.Policy, cfg.Balance
 	return engine.New(engine.Config{
 		UpdateTimeout: cfg.UpdateTimeout,
 		MaxServices:   cfg.MaxServices,
 		KeepEmptied:   cfg.KeepEmptied,
 		NewBalancer: func(key route.Key) lb.Balancer {
-			return classic.New(balance, rand.New(rand.NewPCG(seed, key.Hash())).Uint64())
+			begin := rand.New(rand.NewPCG(seed, key.Hash())).Uint64()
+			if policy == "adaptive" {
+				return adaptive.New(adaptive.DefaultConfig(), begin)
+			}
+			return classic.New(balance, begin)
 		},
 	})
 }
