@@ -46,9 +46,12 @@
 //	                      level            15      of dns
 //	                      settings         16      reserved
 //	HostInfo              weight, zone     10, 11  reserved, as 12 is for an address of 16 bytes
-//	GetHostRequest        avoid, level     10, 11  reserved
-//	GetHostResponse       ticket           10      reserved
-//	ReportRequest         ticket, latency_us, kind  10 to 12  reserved
+//	GetHostRequest        avoid            10      a host that is wanted only if there is no other
+//	                      level            11      of the program; at least 1 takes a ticket
+//	GetHostResponse       ticket           10      of the pick; 0: none
+//	ReportRequest         ticket           10      as in the answer; 0: none
+//	                      latency_us       11      of the call; 0: not measured
+//	                      kind             12      how the call failed
 //	ReportStatusRequest   run              10      random for each start of the agent, never 0
 //	                      number           11      of the report within the run, from 1
 //	                      level            12      of the agent
@@ -64,6 +67,11 @@
 // connection ends. Requests of an agent of this project carry their level;
 // servers answer with theirs. Anybody else is treated as a C++ peer: dns
 // leaves version, stale, removed and level out of its answers.
+//
+// Programs say the same for themselves: an agent gives a ticket only to a
+// GetHostRequest with a level of at least 1. Old agents skip avoid, and answer
+// without a ticket. KIND_IGNORED takes the call out of every count; an agent
+// without tickets would count it by its retcode, so it is sent only with one.
 //
 // No frame to a dns service is empty, because the C++ dns aborts on one: see
 // [RouteQuery.AppendPull]. C++ peers want one frame per write.

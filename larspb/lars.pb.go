@@ -170,6 +170,65 @@ func (RetCode) EnumDescriptor() ([]byte, []int) {
 	return file_lars_proto_rawDescGZIP(), []int{1}
 }
 
+// Kind is how a call failed.
+type Kind int32
+
+const (
+	Kind_KIND_UNKNOWN    Kind = 0
+	Kind_KIND_REFUSED    Kind = 1 // the host refused the connection
+	Kind_KIND_TIMEOUT    Kind = 2 // no answer came in time
+	Kind_KIND_ERROR      Kind = 3 // the answer was an error
+	Kind_KIND_OVERLOADED Kind = 4 // the host said that it has too much to do
+	Kind_KIND_IGNORED    Kind = 5 // the call does not judge the host; only with a ticket
+)
+
+// Enum value maps for Kind.
+var (
+	Kind_name = map[int32]string{
+		0: "KIND_UNKNOWN",
+		1: "KIND_REFUSED",
+		2: "KIND_TIMEOUT",
+		3: "KIND_ERROR",
+		4: "KIND_OVERLOADED",
+		5: "KIND_IGNORED",
+	}
+	Kind_value = map[string]int32{
+		"KIND_UNKNOWN":    0,
+		"KIND_REFUSED":    1,
+		"KIND_TIMEOUT":    2,
+		"KIND_ERROR":      3,
+		"KIND_OVERLOADED": 4,
+		"KIND_IGNORED":    5,
+	}
+)
+
+func (x Kind) Enum() *Kind {
+	p := new(Kind)
+	*p = x
+	return p
+}
+
+func (x Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_lars_proto_enumTypes[2].Descriptor()
+}
+
+func (Kind) Type() protoreflect.EnumType {
+	return &file_lars_proto_enumTypes[2]
+}
+
+func (x Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Kind.Descriptor instead.
+func (Kind) EnumDescriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{2}
+}
+
 // HostInfo is one address of a service.
 type HostInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -603,6 +662,8 @@ type GetHostRequest struct {
 	Seq           uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	Modid         int32                  `protobuf:"varint,2,opt,name=modid,proto3" json:"modid,omitempty"`
 	Cmdid         int32                  `protobuf:"varint,3,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
+	Avoid         *HostInfo              `protobuf:"bytes,10,opt,name=avoid,proto3" json:"avoid,omitempty"`  // another host than this one is wanted, if there is one
+	Level         uint32                 `protobuf:"varint,11,opt,name=level,proto3" json:"level,omitempty"` // at least 1: the program returns the ticket
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -658,13 +719,30 @@ func (x *GetHostRequest) GetCmdid() int32 {
 	return 0
 }
 
+func (x *GetHostRequest) GetAvoid() *HostInfo {
+	if x != nil {
+		return x.Avoid
+	}
+	return nil
+}
+
+func (x *GetHostRequest) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 type GetHostResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seq           uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"` // as in the request
-	Modid         int32                  `protobuf:"varint,2,opt,name=modid,proto3" json:"modid,omitempty"`
-	Cmdid         int32                  `protobuf:"varint,3,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
-	Retcode       int32                  `protobuf:"varint,4,opt,name=retcode,proto3" json:"retcode,omitempty"` // RetCode
-	Host          *HostInfo              `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Seq     uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"` // as in the request
+	Modid   int32                  `protobuf:"varint,2,opt,name=modid,proto3" json:"modid,omitempty"`
+	Cmdid   int32                  `protobuf:"varint,3,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
+	Retcode int32                  `protobuf:"varint,4,opt,name=retcode,proto3" json:"retcode,omitempty"` // RetCode
+	Host    *HostInfo              `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	// Identifies the pick; never 0 in answers to a request with a level. It is
+	// valid for one report to the same run of the agent, and for 10 minutes.
+	Ticket        uint64 `protobuf:"varint,10,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -734,12 +812,22 @@ func (x *GetHostResponse) GetHost() *HostInfo {
 	return nil
 }
 
+func (x *GetHostResponse) GetTicket() uint64 {
+	if x != nil {
+		return x.Ticket
+	}
+	return 0
+}
+
 type ReportRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Modid         int32                  `protobuf:"varint,1,opt,name=modid,proto3" json:"modid,omitempty"`
 	Cmdid         int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
 	Host          *HostInfo              `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	Retcode       int32                  `protobuf:"varint,4,opt,name=retcode,proto3" json:"retcode,omitempty"` // 0: the call succeeded, anything else: it failed
+	Retcode       int32                  `protobuf:"varint,4,opt,name=retcode,proto3" json:"retcode,omitempty"`                       // 0: the call succeeded, anything else: it failed
+	Ticket        uint64                 `protobuf:"varint,10,opt,name=ticket,proto3" json:"ticket,omitempty"`                        // of the pick; 0: none
+	LatencyUs     uint32                 `protobuf:"varint,11,opt,name=latency_us,json=latencyUs,proto3" json:"latency_us,omitempty"` // of the call; 0: not measured
+	Kind          Kind                   `protobuf:"varint,12,opt,name=kind,proto3,enum=lars.Kind" json:"kind,omitempty"`             // how it failed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -800,6 +888,27 @@ func (x *ReportRequest) GetRetcode() int32 {
 		return x.Retcode
 	}
 	return 0
+}
+
+func (x *ReportRequest) GetTicket() uint64 {
+	if x != nil {
+		return x.Ticket
+	}
+	return 0
+}
+
+func (x *ReportRequest) GetLatencyUs() uint32 {
+	if x != nil {
+		return x.LatencyUs
+	}
+	return 0
+}
+
+func (x *ReportRequest) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNKNOWN
 }
 
 // Challenge asks a peer to prove that it knows the shared secret.
@@ -1282,22 +1391,33 @@ const file_lars_proto_rawDesc = "" +
 	"\x03run\x18\n" +
 	" \x01(\x04R\x03run\x12\x16\n" +
 	"\x06number\x18\v \x01(\x04R\x06number\x12\x14\n" +
-	"\x05level\x18\f \x01(\rR\x05level\"N\n" +
+	"\x05level\x18\f \x01(\rR\x05level\"\x8a\x01\n" +
 	"\x0eGetHostRequest\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\rR\x03seq\x12\x14\n" +
 	"\x05modid\x18\x02 \x01(\x05R\x05modid\x12\x14\n" +
-	"\x05cmdid\x18\x03 \x01(\x05R\x05cmdid\"\x8d\x01\n" +
+	"\x05cmdid\x18\x03 \x01(\x05R\x05cmdid\x12$\n" +
+	"\x05avoid\x18\n" +
+	" \x01(\v2\x0e.lars.HostInfoR\x05avoid\x12\x14\n" +
+	"\x05level\x18\v \x01(\rR\x05level\"\xa5\x01\n" +
 	"\x0fGetHostResponse\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\rR\x03seq\x12\x14\n" +
 	"\x05modid\x18\x02 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x03 \x01(\x05R\x05cmdid\x12\x18\n" +
 	"\aretcode\x18\x04 \x01(\x05R\aretcode\x12\"\n" +
-	"\x04host\x18\x05 \x01(\v2\x0e.lars.HostInfoR\x04host\"y\n" +
+	"\x04host\x18\x05 \x01(\v2\x0e.lars.HostInfoR\x04host\x12\x16\n" +
+	"\x06ticket\x18\n" +
+	" \x01(\x04R\x06ticket\"\xd0\x01\n" +
 	"\rReportRequest\x12\x14\n" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\"\n" +
 	"\x04host\x18\x03 \x01(\v2\x0e.lars.HostInfoR\x04host\x12\x18\n" +
-	"\aretcode\x18\x04 \x01(\x05R\aretcode\"7\n" +
+	"\aretcode\x18\x04 \x01(\x05R\aretcode\x12\x16\n" +
+	"\x06ticket\x18\n" +
+	" \x01(\x04R\x06ticket\x12\x1d\n" +
+	"\n" +
+	"latency_us\x18\v \x01(\rR\tlatencyUs\x12\x1e\n" +
+	"\x04kind\x18\f \x01(\x0e2\n" +
+	".lars.KindR\x04kind\"7\n" +
 	"\tChallenge\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\rR\x05level\"C\n" +
@@ -1346,7 +1466,15 @@ const file_lars_proto_rawDesc = "" +
 	"\bRET_SUCC\x10\x00\x12\x10\n" +
 	"\fRET_OVERLOAD\x10\x01\x12\x14\n" +
 	"\x10RET_SYSTEM_ERROR\x10\x02\x12\x0f\n" +
-	"\vRET_NOEXIST\x10\x03B\x16Z\x14lars.internal/larspbb\x06proto3"
+	"\vRET_NOEXIST\x10\x03*s\n" +
+	"\x04Kind\x12\x10\n" +
+	"\fKIND_UNKNOWN\x10\x00\x12\x10\n" +
+	"\fKIND_REFUSED\x10\x01\x12\x10\n" +
+	"\fKIND_TIMEOUT\x10\x02\x12\x0e\n" +
+	"\n" +
+	"KIND_ERROR\x10\x03\x12\x13\n" +
+	"\x0fKIND_OVERLOADED\x10\x04\x12\x10\n" +
+	"\fKIND_IGNORED\x10\x05B\x16Z\x14lars.internal/larspbb\x06proto3"
 
 var (
 	file_lars_proto_rawDescOnce sync.Once
@@ -1360,38 +1488,41 @@ func file_lars_proto_rawDescGZIP() []byte {
 	return file_lars_proto_rawDescData
 }
 
-var file_lars_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_lars_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_lars_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_lars_proto_goTypes = []any{
 	(MessageId)(0),              // 0: lars.MessageId
 	(RetCode)(0),                // 1: lars.RetCode
-	(*HostInfo)(nil),            // 2: lars.HostInfo
-	(*GetRouteRequest)(nil),     // 3: lars.GetRouteRequest
-	(*GetRouteResponse)(nil),    // 4: lars.GetRouteResponse
-	(*HostCallResult)(nil),      // 5: lars.HostCallResult
-	(*ReportStatusRequest)(nil), // 6: lars.ReportStatusRequest
-	(*GetHostRequest)(nil),      // 7: lars.GetHostRequest
-	(*GetHostResponse)(nil),     // 8: lars.GetHostResponse
-	(*ReportRequest)(nil),       // 9: lars.ReportRequest
-	(*Challenge)(nil),           // 10: lars.Challenge
-	(*Proof)(nil),               // 11: lars.Proof
-	(*ServerProof)(nil),         // 12: lars.ServerProof
-	(*Unsubscribe)(nil),         // 13: lars.Unsubscribe
-	(*ReportAck)(nil),           // 14: lars.ReportAck
-	(*Ping)(nil),                // 15: lars.Ping
-	(*Pong)(nil),                // 16: lars.Pong
-	(*Hello)(nil),               // 17: lars.Hello
+	(Kind)(0),                   // 2: lars.Kind
+	(*HostInfo)(nil),            // 3: lars.HostInfo
+	(*GetRouteRequest)(nil),     // 4: lars.GetRouteRequest
+	(*GetRouteResponse)(nil),    // 5: lars.GetRouteResponse
+	(*HostCallResult)(nil),      // 6: lars.HostCallResult
+	(*ReportStatusRequest)(nil), // 7: lars.ReportStatusRequest
+	(*GetHostRequest)(nil),      // 8: lars.GetHostRequest
+	(*GetHostResponse)(nil),     // 9: lars.GetHostResponse
+	(*ReportRequest)(nil),       // 10: lars.ReportRequest
+	(*Challenge)(nil),           // 11: lars.Challenge
+	(*Proof)(nil),               // 12: lars.Proof
+	(*ServerProof)(nil),         // 13: lars.ServerProof
+	(*Unsubscribe)(nil),         // 14: lars.Unsubscribe
+	(*ReportAck)(nil),           // 15: lars.ReportAck
+	(*Ping)(nil),                // 16: lars.Ping
+	(*Pong)(nil),                // 17: lars.Pong
+	(*Hello)(nil),               // 18: lars.Hello
 }
 var file_lars_proto_depIdxs = []int32{
-	2, // 0: lars.GetRouteResponse.host:type_name -> lars.HostInfo
-	5, // 1: lars.ReportStatusRequest.results:type_name -> lars.HostCallResult
-	2, // 2: lars.GetHostResponse.host:type_name -> lars.HostInfo
-	2, // 3: lars.ReportRequest.host:type_name -> lars.HostInfo
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	3, // 0: lars.GetRouteResponse.host:type_name -> lars.HostInfo
+	6, // 1: lars.ReportStatusRequest.results:type_name -> lars.HostCallResult
+	3, // 2: lars.GetHostRequest.avoid:type_name -> lars.HostInfo
+	3, // 3: lars.GetHostResponse.host:type_name -> lars.HostInfo
+	3, // 4: lars.ReportRequest.host:type_name -> lars.HostInfo
+	2, // 5: lars.ReportRequest.kind:type_name -> lars.Kind
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_lars_proto_init() }
@@ -1404,7 +1535,7 @@ func file_lars_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lars_proto_rawDesc), len(file_lars_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -14,10 +14,14 @@ import (
 // ErrMessage is returned for a body that is not a protobuf message.
 var ErrMessage = errors.New("not a protobuf message")
 
-// HostQuery is a GetHostRequest.
+// HostQuery is a GetHostRequest. AvoidIP and AvoidPort are written only if
+// HasAvoid.
 type HostQuery struct {
-	Seq          uint32
-	Modid, Cmdid int32
+	Seq                uint32
+	Modid, Cmdid       int32
+	HasAvoid           bool
+	AvoidIP, AvoidPort int32
+	Level              uint32
 }
 
 // HostAnswer is a GetHostResponse. IP and Port are written only if HasHost.
@@ -27,14 +31,18 @@ type HostAnswer struct {
 	Retcode      int32
 	HasHost      bool
 	IP, Port     int32
+	Ticket       uint64
 }
 
-// CallReport is a ReportRequest.
+// CallReport is a ReportRequest. IP and Port are written only if HasHost.
 type CallReport struct {
 	Modid, Cmdid int32
 	HasHost      bool
 	IP, Port     int32
 	Retcode      int32
+	Ticket       uint64
+	LatencyUS    uint32
+	Kind         Kind
 }
 
 // RouteQuery is a GetRouteRequest.
@@ -46,7 +54,7 @@ type RouteQuery struct {
 
 // Parse reads a GetHostRequest. Anything that is no message is ErrMessage.
 func (q *HostQuery) Parse(b []byte) error {
-	f := fields{rest: b, message: noMessage}
+	f := fields{rest: b, message: 10}
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -55,6 +63,13 @@ func (q *HostQuery) Parse(b []byte) error {
 			q.Modid = int32(f.value)
 		case 3:
 			q.Cmdid = int32(f.value)
+		case 10:
+			q.HasAvoid = true
+			if err := parseHost(f.body, &q.AvoidIP, &q.AvoidPort); err != nil {
+				return err
+			}
+		case 11:
+			q.Level = uint32(f.value)
 		}
 	}
 	return f.err
@@ -64,7 +79,11 @@ func (q *HostQuery) Parse(b []byte) error {
 func (q HostQuery) Append(b []byte) []byte {
 	b = appendField(b, 1, uint64(q.Seq))
 	b = appendInt32(b, 2, q.Modid)
-	return appendInt32(b, 3, q.Cmdid)
+	b = appendInt32(b, 3, q.Cmdid)
+	if q.HasAvoid {
+		b = appendHost(b, 10, q.AvoidIP, q.AvoidPort)
+	}
+	return appendField(b, 11, uint64(q.Level))
 }
 
 // Parse reads a GetHostResponse. Anything that is no message is ErrMessage.
@@ -85,6 +104,8 @@ func (a *HostAnswer) Parse(b []byte) error {
 			if err := parseHost(f.body, &a.IP, &a.Port); err != nil {
 				return err
 			}
+		case 10:
+			a.Ticket = f.value
 		}
 	}
 	return f.err
@@ -99,7 +120,7 @@ func (a HostAnswer) Append(b []byte) []byte {
 	if a.HasHost {
 		b = appendHost(b, 5, a.IP, a.Port)
 	}
-	return b
+	return appendField(b, 10, a.Ticket)
 }
 
 // Parse reads a ReportRequest. Anything that is no message is ErrMessage.
@@ -118,6 +139,12 @@ func (r *CallReport) Parse(b []byte) error {
 			}
 		case 4:
 			r.Retcode = int32(f.value)
+		case 10:
+			r.Ticket = f.value
+		case 11:
+			r.LatencyUS = uint32(f.value)
+		case 12:
+			r.Kind = Kind(f.value)
 		}
 	}
 	return f.err
@@ -130,7 +157,10 @@ func (r CallReport) Append(b []byte) []byte {
 	if r.HasHost {
 		b = appendHost(b, 3, r.IP, r.Port)
 	}
-	return appendInt32(b, 4, r.Retcode)
+	b = appendInt32(b, 4, r.Retcode)
+	b = appendField(b, 10, r.Ticket)
+	b = appendField(b, 11, uint64(r.LatencyUS))
+	return appendInt32(b, 12, int32(r.Kind))
 }
 
 // Parse reads a GetRouteRequest. Anything that is no message is ErrMessage.

@@ -29,12 +29,16 @@ var codecs = []codec{
 	{"GetHostRequest", []int32{IDGetHostRequest}, func(body []byte) (proto.Message, []byte, error) {
 		var q HostQuery
 		err := q.Parse(body)
-		return &GetHostRequest{Seq: q.Seq, Modid: q.Modid, Cmdid: q.Cmdid}, q.Append(nil), err
+		m := &GetHostRequest{Seq: q.Seq, Modid: q.Modid, Cmdid: q.Cmdid, Level: q.Level}
+		if q.HasAvoid {
+			m.Avoid = &HostInfo{Ip: q.AvoidIP, Port: q.AvoidPort}
+		}
+		return m, q.Append(nil), err
 	}},
 	{"GetHostResponse", []int32{IDGetHostResponse}, func(body []byte) (proto.Message, []byte, error) {
 		var a HostAnswer
 		err := a.Parse(body)
-		m := &GetHostResponse{Seq: a.Seq, Modid: a.Modid, Cmdid: a.Cmdid, Retcode: a.Retcode}
+		m := &GetHostResponse{Seq: a.Seq, Modid: a.Modid, Cmdid: a.Cmdid, Retcode: a.Retcode, Ticket: a.Ticket}
 		if a.HasHost {
 			m.Host = &HostInfo{Ip: a.IP, Port: a.Port}
 		}
@@ -43,7 +47,10 @@ var codecs = []codec{
 	{"ReportRequest", []int32{IDReportRequest}, func(body []byte) (proto.Message, []byte, error) {
 		var r CallReport
 		err := r.Parse(body)
-		m := &ReportRequest{Modid: r.Modid, Cmdid: r.Cmdid, Retcode: r.Retcode}
+		m := &ReportRequest{
+			Modid: r.Modid, Cmdid: r.Cmdid, Retcode: r.Retcode,
+			Ticket: r.Ticket, LatencyUs: r.LatencyUS, Kind: r.Kind,
+		}
 		if r.HasHost {
 			m.Host = &HostInfo{Ip: r.IP, Port: r.Port}
 		}
@@ -202,6 +209,11 @@ func oddBodies() map[string][]byte {
 		"host broken within":         {0x1a, 0x01, 0x08},
 		"host of 2^63 bytes":         append(protowire.AppendTag(nil, 3, protowire.BytesType), 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01),
 		"host as a varint":           append(varint(3, 1), varint(5, 1)...),
+		"avoid empty, then merged":   slices.Concat(sub(10, nil), sub(10, varint(1, 1)), sub(10, varint(2, 2))),
+		"avoid broken within":        sub(10, []byte{0x08}),
+		"avoid as a varint":          varint(10, 1),
+		"kind of 64 bits":            varint(12, 1<<40|99),
+		"latency of 64 bits":         varint(11, 1<<40|7),
 		"number as bytes":            append(sub(1, []byte("x")), sub(10, nil)...),
 		"unknown of every wire type": {0x78, 0x01, 0x79, 1, 2, 3, 4, 5, 6, 7, 8, 0x7a, 0x01, 0x00, 0x7d, 1, 2, 3, 4},
 		"unknown in the host":        sub(3, sub(7, []byte("x"))),
@@ -274,14 +286,19 @@ func TestWireRoundTrip(t *testing.T) {
 		want := HostAnswer{
 			Seq: u32.Draw(t, "seq"), Modid: i32.Draw(t, "modid"), Cmdid: i32.Draw(t, "cmdid"),
 			Retcode: i32.Draw(t, "retcode"), HasHost: rapid.Bool().Draw(t, "has host"),
+			Ticket: rapid.Uint64().Draw(t, "ticket"),
 		}
 		if want.HasHost {
 			want.IP, want.Port = i32.Draw(t, "ip"), i32.Draw(t, "port")
 		}
 		roundTrip(t, want, HostAnswer.Append, (*HostAnswer).Parse)
-		roundTrip(t, HostQuery{want.Seq, want.Modid, want.Cmdid}, HostQuery.Append, (*HostQuery).Parse)
+		query := HostQuery{want.Seq, want.Modid, want.Cmdid, want.HasHost, want.IP, want.Port, u32.Draw(t, "level")}
+		roundTrip(t, query, HostQuery.Append, (*HostQuery).Parse)
 		roundTrip(t, RouteQuery{want.Modid, want.Cmdid, want.Seq, u32.Draw(t, "level")}, RouteQuery.Append, (*RouteQuery).Parse)
-		report := CallReport{want.Modid, want.Cmdid, want.HasHost, want.IP, want.Port, want.Retcode}
+		report := CallReport{
+			want.Modid, want.Cmdid, want.HasHost, want.IP, want.Port, want.Retcode,
+			want.Ticket, u32.Draw(t, "latency"), Kind(i32.Draw(t, "kind")),
+		}
 		roundTrip(t, report, CallReport.Append, (*CallReport).Parse)
 	})
 }
@@ -310,6 +327,21 @@ func TestWireAllocations(t *testing.T) {
 		"GetHostRequest":  func() { var m HostQuery; buf = benchQuery.Append(buf[:0]); _ = m.Parse(buf) },
 		"GetHostResponse": func() { var m HostAnswer; buf = benchAnswer.Append(buf[:0]); _ = m.Parse(buf) },
 		"ReportRequest":   func() { var m CallReport; buf = benchReport.Append(buf[:0]); _ = m.Parse(buf) },
+		"GetHostRequest of level 1": func() {
+			var m HostQuery
+			buf = HostQuery{Seq: 1, HasAvoid: true, AvoidIP: -1, AvoidPort: 1, Level: Level}.Append(buf[:0])
+			_ = m.Parse(buf)
+		},
+		"GetHostResponse with ticket": func() {
+			var m HostAnswer
+			buf = HostAnswer{Seq: 1, HasHost: true, IP: -1, Port: 1, Ticket: 1 << 63}.Append(buf[:0])
+			_ = m.Parse(buf)
+		},
+		"ReportRequest with ticket": func() {
+			var m CallReport
+			buf = CallReport{HasHost: true, IP: -1, Port: 1, Ticket: 1 << 63, LatencyUS: 1 << 31, Kind: -1}.Append(buf[:0])
+			_ = m.Parse(buf)
+		},
 		"GetRouteRequest": func() { var m RouteQuery; buf = benchRoute.Append(buf[:0]); _ = m.Parse(buf) },
 		"GetRouteResponse": func() {
 			m := RouteAnswer{Hosts: hosts[:0]}
