@@ -27,6 +27,9 @@ type copyTable struct {
 
 var copyTables = []copyTable{
 	{"RouteData", "id", []string{"id", "modid", "cmdid", "serverip", "serverport"}},
+	{"RouteHost", "modid, cmdid, serverip, serverport",
+		[]string{"modid", "cmdid", "serverip", "serverport", "weight", "drained", "zone", "note"}},
+	{"ServiceSetting", "modid, cmdid, name", []string{"modid", "cmdid", "name", "value"}},
 	{"RouteChange", "id", []string{"id", "modid", "cmdid", "version"}},
 	{"RouteAudit", "id", []string{"id", "time", "version", "previous", "modid", "cmdid", "who", "action", "details", "edit_id"}},
 	{"ServerCallStatus", "modid, cmdid, ip, port, caller",
@@ -36,7 +39,7 @@ var copyTables = []copyTable{
 }
 
 // textColumns are the columns that hold text; the others hold integers.
-var textColumns = []string{"who", "action", "details", "edit_id", "overload", "content"}
+var textColumns = []string{"who", "action", "details", "edit_id", "overload", "content", "zone", "note", "name", "value"}
 
 // Copied says what a Copy has copied.
 type Copied struct {

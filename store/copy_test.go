@@ -2,10 +2,12 @@ package store
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,6 +30,10 @@ func (e *env) fill(db *DB) {
 	if _, err := db.UpsertStatus(e.Context(), statuses); err != nil {
 		e.Fatal(err)
 	}
+	e.exec(`INSERT INTO RouteHost (modid, cmdid, serverip, serverport, weight, zone, note)
+		VALUES (1, 2, ?, 7777, 50, 'eu1', 'Zoë''s machine')`, host(2).IP)
+	e.exec(`INSERT INTO RouteHost (modid, cmdid, serverip, serverport, drained) VALUES (1, 2, ?, 7777, 1)`, host(8).IP)
+	e.exec(`INSERT INTO ServiceSetting (modid, cmdid, name, value) VALUES (1, 2, 'ramp', '5s')`)
 	e.exec(`INSERT INTO ModIDConfig (modid, content) VALUES (1, 'Zoë''s lists')`)
 	e.exec(`INSERT INTO CmdIDConfig (cmdid, content) VALUES (2, 'fetch')`)
 }
@@ -173,6 +179,43 @@ func TestFinding24RestoreIntoNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A backup of the release before lacks the tables that are newer.
+func TestRestoreOfAnOlderBackup(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.fill(db)
+		was := e.load(db)
+		path := filepath.Join(e.TempDir(), "old.db")
+		if _, err := db.Backup(e.Context(), path); err != nil {
+			e.Fatal(err)
+		}
+		e.makeOlder(path)
+		e.edit(db, remove(key(7, 7)))
+		if _, err := db.Restore(e.Context(), "ann", path); err != nil {
+			e.Fatal(err)
+		}
+		if diff := route.Diff(was, e.load(db)); len(diff) > 0 {
+			e.Errorf("services that differ from the backup: %v", diff)
+		}
+	})
+}
+
+// makeOlder takes away from a backup what step 9 and later ones made.
+func (e *env) makeOlder(path string) {
+	e.Helper()
+	db, err := openSQLite(source{dialect: sqliteDialect, path: path}, time.Minute, slog.New(slog.DiscardHandler))
+	if err != nil {
+		e.Fatal(err)
+	}
+	defer db.Close()
+	for _, query := range []string{`DROP TABLE RouteHost`, `DROP TABLE ServiceSetting`,
+		`DELETE FROM lars_schema WHERE version_id >= 9`, `PRAGMA journal_mode = DELETE`} {
+		if _, err := db.ExecContext(e.Context(), query); err != nil {
+			e.Fatalf("%s: %v", query, err)
+		}
+	}
 }
 
 // What is no backup takes nothing away.

@@ -199,7 +199,7 @@ func remove(k route.Key, hosts ...route.Host) route.Change {
 func (e *env) emptied() {
 	e.Helper()
 	for _, name := range []string{"RouteData", "RouteVersion", "RouteChange", "ServerCallStatus",
-		"ModIDConfig", "CmdIDConfig", "RouteAudit", versionTable, "lars_lock"} {
+		"ModIDConfig", "CmdIDConfig", "RouteAudit", "RouteHost", "ServiceSetting", versionTable, "lars_lock"} {
 		e.exec(`DROP TABLE IF EXISTS ` + name)
 	}
 }

@@ -43,6 +43,8 @@ var tables = []table{
 	{ForNames, 1, "CmdIDConfig", "id, cmdid, content"},
 	{ForRoutes, 6, "RouteAudit", "id, time, version, previous, who, action, modid, cmdid, details"},
 	{ForRoutes, 7, "RouteAudit", "edit_id"},
+	{ForRoutes, 9, "RouteHost", "modid, cmdid, serverip, serverport, weight, zone, note, drained"},
+	{ForRoutes, 10, "ServiceSetting", "modid, cmdid, name, value"},
 }
 
 // tableKey is a key that this package relies on. Some index with these columns
@@ -63,6 +65,7 @@ var keys = []tableKey{
 	{ForRoutes, 0, "audit_version", "RouteAudit", []string{"version"}, false},
 	{ForRoutes, 0, "audit_service", "RouteAudit", []string{"modid", "cmdid"}, false},
 	{ForRoutes, 8, "audit_edit_id", "RouteAudit", []string{"edit_id"}, false},
+	{ForRoutes, 0, "host_address", "RouteHost", []string{"serverip", "serverport"}, false},
 }
 
 // selectDoubled shows the hosts that are in a service more than once.

@@ -223,7 +223,7 @@ func TestOldTablesSayWhatToDo(t *testing.T) {
 		e.exec(`DELETE FROM lars_schema WHERE version_id = (SELECT * FROM (SELECT MAX(version_id) FROM lars_schema) AS newest)`)
 		err := db.CheckSchema(e.Context(), ForAll)
 		e.wantMigrateHint("old tables", err)
-		if !strings.Contains(err.Error(), "step 7") || !strings.Contains(err.Error(), "step 8") {
+		if !strings.Contains(err.Error(), "step 9") || !strings.Contains(err.Error(), "step 10") {
 			e.Errorf("error %q does not name the steps", err)
 		}
 	})
