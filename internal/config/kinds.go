@@ -113,13 +113,20 @@ func (s *Set) String(p *string, section, name, def, doc string) {
 	}, doc)
 }
 
-// Choice declares a key that holds one of a few words.
+// Choice declares a key that holds one of a few words. An empty value is allowed
+// if the default is that too.
 func (s *Set) Choice(p *string, section, name, def string, choices []string, doc string) {
 	choices = slices.Clone(choices)
+	want := "one of " + strings.Join(choices, ", ")
+	if def == "" {
+		want += ", or nothing"
+	}
 	bind(s, p, section, name, def, kind[string]{
-		name:   "choice",
-		want:   "one of " + strings.Join(choices, ", "),
-		parse:  func(text string) (string, bool) { return text, slices.Contains(choices, text) },
+		name: "choice",
+		want: want,
+		parse: func(text string) (string, bool) {
+			return text, slices.Contains(choices, text) || text == "" && def == ""
+		},
 		format: func(v string) string { return v },
 	}, doc)
 }

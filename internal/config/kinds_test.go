@@ -54,6 +54,9 @@ func TestKindsTake(t *testing.T) {
 		{"choice", bindChoice, "b", "b"},
 		{"choice, other", bindChoice, "c", nil},
 		{"choice, empty", bindChoice, "", nil},
+		{"choice or nothing", bindChoiceOrNothing, "", ""},
+		{"choice or nothing, a word", bindChoiceOrNothing, "b", "b"},
+		{"choice or nothing, other", bindChoiceOrNothing, "c", nil},
 		{"addr", bindAddr, "10.1.2.3", netip.MustParseAddr("10.1.2.3")},
 		{"addr, localhost", bindAddr, "localhost", netip.MustParseAddr("127.0.0.1")},
 		{"addr, name", bindAddr, "example.com", nil},
@@ -119,6 +122,12 @@ func bindDuration(s *config.Set) func() any {
 func bindChoice(s *config.Set) func() any {
 	v := new(string)
 	s.Choice(v, "s", "k", "a", []string{"a", "b"}, "doc")
+	return func() any { return *v }
+}
+
+func bindChoiceOrNothing(s *config.Set) func() any {
+	v := new(string)
+	s.Choice(v, "s", "k", "", []string{"a", "b"}, "doc")
 	return func() any { return *v }
 }
 
@@ -243,6 +252,7 @@ func TestMistakenDeclarationPanics(t *testing.T) {
 		"no doc":               func(s *config.Set) { s.String(new(string), "a", "b", "", "") },
 		"default out of range": func(s *config.Set) { s.Int(new(int), "a", "b", 10, config.Between(1, 9), "d") },
 		"default no choice":    func(s *config.Set) { s.Choice(new(string), "a", "b", "x", []string{"y"}, "d") },
+		"Origin of nothing":    func(s *config.Set) { s.Origin("a", "b") },
 		"IsSet of nothing":     func(s *config.Set) { s.IsSet("a", "b") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -66,10 +66,13 @@ const (
 
 // give assigns text to e, or notes that it cannot be at this place.
 func (e *entry) give(text, place string, from source, found *findings) {
-	e.from = from
+	e.from, e.place = from, place
 	if !e.assign(text) {
 		found.add("%s: got %q, want %s", place, text, e.Want)
+		return
 	}
+	value, _ := e.canonical(text)
+	e.other = value != e.Default
 }
 
 // fileLoad is the state of one walk through a file.

@@ -171,6 +171,31 @@ func TestLaterSourceWins(t *testing.T) {
 	}
 }
 
+func TestOrigin(t *testing.T) {
+	file := write(t, "[balance]\n\nerr_rate = 0.2")
+	for _, c := range []struct {
+		name    string
+		src     config.Sources
+		place   string
+		changed bool
+	}{
+		{"default", config.Sources{}, "", false},
+		{"file", config.Sources{File: file}, file + ":3: [balance] err_rate", true},
+		{"environment", config.Sources{Environ: []string{"LARS_LOADBALANCE_ERR_RATE=0.3"}}, "LARS_LOADBALANCE_ERR_RATE", true},
+		{"flag", config.Sources{Flags: map[string]string{"loadbalance.err_rate": "0.3"}}, "-loadbalance.err_rate", true},
+		{"the default in other words", config.Sources{Environ: []string{"LARS_LOADBALANCE_ERR_RATE=.10"}}, "LARS_LOADBALANCE_ERR_RATE", false},
+		{"back to the default", config.Sources{File: file, Environ: []string{"LARS_LOADBALANCE_ERR_RATE=0.1"}}, "LARS_LOADBALANCE_ERR_RATE", false},
+	} {
+		set, _ := smallSet()
+		if err := set.Load(c.src); err != nil {
+			t.Fatal(err)
+		}
+		if place, changed := set.Origin("loadbalance", "err_rate"); place != c.place || changed != c.changed {
+			t.Errorf("%s: %q, changed %v; want %q, %v", c.name, place, changed, c.place, c.changed)
+		}
+	}
+}
+
 func TestBadEnvironmentAndFlags(t *testing.T) {
 	set, _ := smallSet()
 	err := set.Load(config.Sources{Environ: []string{"LARS_REACTOR_PORT=x"}})

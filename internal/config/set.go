@@ -41,7 +41,9 @@ type entry struct {
 	// canonical writes text as Default is written.
 	canonical func(text string) (string, bool)
 
-	from source // that gave the value last
+	from  source // that gave the value last
+	place string // and where, as errors write it; "" for the default
+	other bool   // the value is another one than the default
 }
 
 // Set is the list of keys that one program takes. Make it with NewSet.
@@ -102,6 +104,19 @@ func (s *Set) IsSet(section, name string) bool {
 		panic(fmt.Sprintf("config: IsSet of [%s] %s, which %s does not have", section, name, s.name))
 	}
 	return e.from != fromDefault
+}
+
+// Origin returns where the value of a key comes from, as errors write it,
+// FILE:LINE: [section] name, LARS_SECTION_NAME or -section.name; "" for the
+// default. changed reports whether the value is another one than the default. A
+// secret that is in a file of its own has none. It panics for a key that is not in
+// the set.
+func (s *Set) Origin(section, name string) (place string, changed bool) {
+	e := s.byName[section+"."+name]
+	if e == nil {
+		panic(fmt.Sprintf("config: Origin of [%s] %s, which %s does not have", section, name, s.name))
+	}
+	return e.place, e.other
 }
 
 // add declares a key. A declaration that cannot work is a mistake in the
