@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -118,10 +119,11 @@ type Restored struct {
 
 // Restore restores a backup, in the name of who, while programs go on using the
 // database. An empty database, which is made if need be, gets all of it. Where
-// there is something already, routes and names become those of the backup, by an
-// edit as any other: under a new version, announced, with audit rows. History,
-// audit and statistics stay what they are then. The backup is checked first, and
-// is brought up to date if it is older; the file itself is not touched.
+// there is something already, routes and names become those of the backup, by one
+// edit like any other: in one transaction, under a new version, announced, with
+// audit rows. History, audit and statistics stay what they are then. The backup is
+// checked first, and is brought up to date if it is older; the file itself is not
+// touched.
 func (db *DB) Restore(ctx context.Context, who, path string) (Restored, error) {
 	r, err := db.restore(ctx, who, path)
 	if err != nil {
@@ -153,11 +155,8 @@ func (db *DB) restore(ctx context.Context, who, path string) (Restored, error) {
 	if err == nil || !errors.Is(err, ErrNotEmpty) {
 		return Restored{Copied: c}, err
 	}
-	edit, err := db.replaceRoutes(ctx, who, backup)
-	if err != nil {
-		return Restored{}, err
-	}
-	return Restored{Edit: edit}, db.replaceNames(ctx, backup)
+	edit, err := db.replace(ctx, who, backup)
+	return Restored{Edit: edit}, err
 }
 
 // openBackup opens a copy of a backup, checked and up to date.
@@ -206,9 +205,9 @@ func copyFile(from, to string) error {
 	return errors.Join(err, target.Close())
 }
 
-// replaceRoutes makes the routes those of another database, by one edit. An edit
+// replace makes routes and names those of another database, by one edit. An edit
 // of one of these services that comes in between is a conflict.
-func (db *DB) replaceRoutes(ctx context.Context, who string, from *DB) (route.EditResult, error) {
+func (db *DB) replace(ctx context.Context, who string, from *DB) (route.EditResult, error) {
 	old, err := db.table(ctx)
 	if err != nil {
 		return route.EditResult{}, err
@@ -226,10 +225,8 @@ func (db *DB) replaceRoutes(ctx context.Context, who string, from *DB) (route.Ed
 		}
 		edit.Changes = append(edit.Changes, c)
 	}
-	if len(edit.Changes) == 0 {
-		return route.EditResult{Version: version}, nil
-	}
-	return db.editRoutes(ctx, edit, true)
+	names := func(ctx context.Context, tx *sql.Tx) error { return replaceNames(ctx, from, tx) }
+	return db.editRoutes(ctx, edit, extras{unlimited: true, also: names})
 }
 
 // table returns all routes.
@@ -242,18 +239,14 @@ func (db *DB) table(ctx context.Context) (*route.Table, error) {
 	return route.NewTable(mark.Version, services), nil
 }
 
-// replaceNames makes the names of services those of another database.
-func (db *DB) replaceNames(ctx context.Context, from *DB) error {
+// replaceNames makes the names of services those of another database, in a
+// transaction of the edit that replaces the routes.
+func replaceNames(ctx context.Context, from *DB, target *sql.Tx) error {
 	source, closeSource, err := from.beginLong(ctx, &from.dialect.read)
 	if err != nil {
 		return err
 	}
 	defer closeSource()
-	target, closeTarget, err := db.beginLong(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer closeTarget()
 	j := &copying{ctx: ctx, source: source, target: target}
 	for _, t := range copyTables {
 		if t.name != "ModIDConfig" && t.name != "CmdIDConfig" {
@@ -266,5 +259,5 @@ func (db *DB) replaceNames(ctx context.Context, from *DB) error {
 			return fmt.Errorf("table %s: %w", t.name, err)
 		}
 	}
-	return target.Commit()
+	return nil
 }

@@ -160,6 +160,42 @@ func TestFinding24BackupAndRestore(t *testing.T) {
 	})
 }
 
+// The names of services were restored after the routes, in a transaction of their
+// own: a restore that ended in between left routes without their names.
+func TestRestoreIsAllOrNothing(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.fill(db)
+		path := filepath.Join(e.TempDir(), "backup.db")
+		if _, err := db.Backup(e.Context(), path); err != nil {
+			e.Fatal(err)
+		}
+		e.edit(db, remove(key(7, 7)))
+		e.exec(`DELETE FROM CmdIDConfig`)
+		trigger := `CREATE TRIGGER refuses BEFORE INSERT ON CmdIDConfig `
+		if db.dialect == sqliteDialect {
+			trigger += `BEGIN SELECT RAISE(ABORT, 'no more names'); END`
+		} else {
+			trigger += `FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no more names'`
+		}
+		e.exec(trigger)
+		was := e.version(db)
+		_, err := db.Restore(e.Context(), "ann", path)
+		if err == nil || !strings.Contains(err.Error(), "table CmdIDConfig") || !strings.Contains(err.Error(), "no more names") {
+			e.Errorf("got error %v, want that of the names", err)
+		}
+		e.want("version", e.version(db), was)
+		e.want("hosts", e.number(`SELECT COUNT(*) FROM RouteData`), int64(2))
+		e.want("names of modids", e.number(`SELECT COUNT(*) FROM ModIDConfig`), int64(1))
+		e.exec(`DROP TRIGGER refuses`)
+		if _, err := db.Restore(e.Context(), "ann", path); err != nil {
+			e.Fatal(err)
+		}
+		e.want("hosts after all", e.number(`SELECT COUNT(*) FROM RouteData`), int64(702))
+		e.want("names after all", e.number(`SELECT COUNT(*) FROM CmdIDConfig WHERE content = 'fetch'`), int64(1))
+	})
+}
+
 // A database that is gone comes back with all that it held.
 func TestFinding24RestoreIntoNothing(t *testing.T) {
 	eachDialect(t, func(e *env) {

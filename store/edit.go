@@ -20,16 +20,22 @@ const maxWho = 255
 // cannot be seen either, the error is a *route.UnknownEditError; after any other
 // error the edit was not made.
 func (db *DB) EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error) {
-	return db.editRoutes(ctx, edit, false)
+	return db.editRoutes(ctx, edit, extras{})
 }
 
-// editRoutes is EditRoutes, for services of any size if unlimited.
-func (db *DB) editRoutes(ctx context.Context, edit route.Edit, unlimited bool) (route.EditResult, error) {
+// extras is what an edit of this package may do beyond one of its users.
+type extras struct {
+	unlimited bool                                 // services may have more hosts than a frame holds
+	also      func(context.Context, *sql.Tx) error // runs in the transaction of each try, after the edit; nil: nothing
+}
+
+// editRoutes is EditRoutes with extras.
+func (db *DB) editRoutes(ctx context.Context, edit route.Edit, extras extras) (route.EditResult, error) {
 	if err := validate(edit); err != nil {
 		return route.EditResult{}, fmt.Errorf("store: edit routes: %w", err)
 	}
 	timeout := db.options.commitTimeout() + db.options.QueryTimeout*time.Duration(len(edit.Changes)/100)
-	e := &edits{db: db, edit: edit, unlimited: unlimited, mayBeMade: edit.ID != ""}
+	e := &edits{db: db, edit: edit, extras: extras, mayBeMade: edit.ID != ""}
 	if edit.ID == "" {
 		e.edit.ID = rand.Text()
 	}
@@ -42,9 +48,9 @@ func (db *DB) editRoutes(ctx context.Context, edit route.Edit, unlimited bool) (
 // edits is one edit with all tries to make it. It is used by one goroutine.
 type edits struct {
 	// Immutable.
-	db        *DB
-	edit      route.Edit
-	unlimited bool // services may have more hosts than a frame holds
+	db     *DB
+	edit   route.Edit
+	extras extras
 
 	mayBeMade bool               // look into the audit before the next try
 	broken    bool               // a commit broke, and its outcome was not looked up since
@@ -58,7 +64,7 @@ func (e *edits) try(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback()
-	one := &editor{ctx: ctx, tx: tx, db: e.db, dialect: e.db.dialect, edit: e.edit, unlimited: e.unlimited, now: e.db.options.Now().Unix()}
+	one := &editor{ctx: ctx, tx: tx, db: e.db, dialect: e.db.dialect, edit: e.edit, unlimited: e.extras.unlimited, now: e.db.options.Now().Unix()}
 	version, err := one.lockVersion()
 	if err != nil {
 		return err
@@ -76,6 +82,11 @@ func (e *edits) try(ctx context.Context) error {
 	}
 	if e.result, err = one.run(version); err != nil {
 		return err
+	}
+	if e.extras.also != nil {
+		if err := e.extras.also(ctx, tx); err != nil {
+			return err
+		}
 	}
 	err = tx.Commit()
 	if e.mayHaveCommitted(err) {

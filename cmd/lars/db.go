@@ -141,14 +141,14 @@ func (s *settings) printRestored(r store.Restored) {
 	case r.Copied.Tables != nil:
 		s.printCopied("restored", r.Copied)
 	case !r.Edit.Changed:
-		s.printf("the routes are those of the backup already, nothing changed\n")
+		s.printf("the routes are those of the backup already, nothing changed; names are those of the backup\n")
 	default:
 		added, removed := 0, 0
 		for _, service := range r.Edit.Services {
 			added += len(service.Added)
 			removed += len(service.Removed)
 		}
-		s.printf("%d services changed: %d hosts added, %d removed\nversion %d\n",
-			len(r.Edit.Services), added, removed, r.Edit.Version)
+		s.printf("%s changed: %s added, %d removed\nversion %d\n",
+			plural(len(r.Edit.Services), "service", "services"), plural(added, "host", "hosts"), removed, r.Edit.Version)
 	}
 }
