@@ -92,9 +92,7 @@ func (m *migration) run(ctx context.Context) error {
 		return err
 	}
 	results, err := provider.Up(ctx)
-	for _, r := range results {
-		m.db.options.Logger.Info("store: migrated", "database", m.db.source.String(), "migration", r.Source.Path)
-	}
+	m.logSteps(results)
 	if err != nil {
 		return err
 	}
@@ -102,6 +100,18 @@ func (m *migration) run(ctx context.Context) error {
 		return err
 	}
 	return m.db.checkSchema(ctx, m.pool, ForAll)
+}
+
+// logSteps says in one line which migrations have run.
+func (m *migration) logSteps(results []*goose.MigrationResult) {
+	if len(results) == 0 {
+		return
+	}
+	steps := make([]string, len(results))
+	for i, r := range results {
+		steps[i] = fmt.Sprint(r.Source.Version)
+	}
+	m.db.options.Logger.Info("store: tables migrated", "database", m.db.source.String(), "steps", strings.Join(steps, " "))
 }
 
 // heal makes the record of migrations usable. A process that ended between

@@ -76,6 +76,26 @@ func TestFinding26EmptyRecordHeals(t *testing.T) {
 	})
 }
 
+// A new database cost a line of the log for each step.
+func TestMigrateLogsOneLine(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		var log strings.Builder
+		db, err := Open(e.dsn, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			e.Fatal(err)
+		}
+		defer db.Close()
+		for range 2 { // the second finds nothing to do
+			if err := db.Migrate(e.Context()); err != nil {
+				e.Fatal(err)
+			}
+			if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `steps="1 `) {
+				e.Errorf("logged %q, want one line with the steps", text)
+			}
+		}
+	})
+}
+
 // A process that was killed while it migrated holds the lock until its lease ends.
 func TestMigrateTakesAnOldLease(t *testing.T) {
 	eachDialect(t, func(e *env) {
