@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
 	"sync"
 
@@ -70,27 +67,4 @@ func answerRoute(c *reactor.Conn, body []byte, hosts int) {
 	if b, err := proto.Marshal(m); err == nil {
 		c.Reply(larspb.IDGetRouteResponse, b)
 	}
-}
-
-// threePorts finds three UDP ports in a row that are free on loopback, below the
-// ones that the kernel hands out.
-func threePorts() (netip.AddrPort, error) {
-	for range 100 {
-		first := uint16(20000 + rand.IntN(12000))
-		var open []net.PacketConn
-		for i := range uint16(3) {
-			c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", first+i))
-			if err != nil {
-				break
-			}
-			open = append(open, c)
-		}
-		for _, c := range open {
-			c.Close()
-		}
-		if len(open) == 3 {
-			return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), first), nil
-		}
-	}
-	return netip.AddrPort{}, fmt.Errorf("no three free UDP ports in a row")
 }

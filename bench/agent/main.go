@@ -171,7 +171,7 @@ func compareCase(c loadCase, servers []server, dir string, o options) ([]run, er
 // runCase measures one case against one server.
 func runCase(c loadCase, s server, dir string, length time.Duration) (run, error) {
 	r := run{Case: c, Server: s.name}
-	first, err := threePorts()
+	first, err := measure.ThreePorts()
 	if err != nil {
 		return r, err
 	}

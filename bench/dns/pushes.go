@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -132,7 +130,7 @@ func (s *stage) picks(ctx context.Context, edits int) ([]pickRun, error) {
 		return nil, err
 	}
 	defer stop()
-	first, err := threePorts()
+	first, err := measure.ThreePorts()
 	if err != nil {
 		return nil, err
 	}
@@ -194,24 +192,4 @@ func picked(ctx context.Context, c *client.Client, mark int) (time.Time, error) 
 			return time.Time{}, fmt.Errorf("the agent does not pick the host with mark %d: it says %v, %w", mark, host, err)
 		}
 	}
-}
-
-// threePorts finds three UDP ports in a row that are free on loopback, below the
-// range that the kernel gives out.
-func threePorts() (netip.AddrPort, error) {
-	for range 100 {
-		first := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(20000+rand.IntN(12000)))
-		free := 0
-		for i := range uint16(3) {
-			c, err := net.ListenPacket("udp", netip.AddrPortFrom(first.Addr(), first.Port()+i).String())
-			if err == nil {
-				free++
-				c.Close()
-			}
-		}
-		if free == 3 {
-			return first, nil
-		}
-	}
-	return netip.AddrPort{}, fmt.Errorf("no three free UDP ports in a row")
 }

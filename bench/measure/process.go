@@ -150,6 +150,26 @@ func FreePort() (netip.AddrPort, error) {
 	return netip.AddrPort{}, err
 }
 
+// ThreePorts finds three UDP ports in a row that are free on loopback, below the
+// range that the kernel gives out.
+func ThreePorts() (netip.AddrPort, error) {
+	for range 100 {
+		first := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(20000+rand.IntN(12000)))
+		free := 0
+		for i := range uint16(3) {
+			c, err := net.ListenPacket("udp", netip.AddrPortFrom(first.Addr(), first.Port()+i).String())
+			if err == nil {
+				free++
+				c.Close()
+			}
+		}
+		if free == 3 {
+			return first, nil
+		}
+	}
+	return netip.AddrPort{}, fmt.Errorf("no three free UDP ports in a row")
+}
+
 // Await calls f every few milliseconds until it returns nil, for at most ten
 // seconds.
 func Await(what string, f func() error) error {
