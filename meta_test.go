@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"client":   {"larspb", "route"},
 	"admin":    {"route", "internal"},
 	"store":    {"route", "sql", "admin", "internal"},
-	"bench":    {"client", "larspb", "reactor", "internal"},
+	"bench":    {"client", "larspb", "reactor", "sim", "internal"},
 	"demo":     {"client", "larspb", "reactor", "internal"},
 	"examples": {"client", "larspb", "reactor", "internal"},
 	"cmd":      {"*"},
