@@ -21,6 +21,11 @@ type Balancer interface {
 	// Host and ticket are meaningful only if the verdict is Picked.
 	Pick(now time.Duration, avoid route.Host) (route.Host, Ticket, Verdict)
 
+	// Assign counts a call to host that was picked elsewhere: by another
+	// balancer, or from Shares. It returns a ticket for its Outcome, 0 if the
+	// host is not known.
+	Assign(host route.Host, now time.Duration) Ticket
+
 	// Observe takes the outcome of calls. The host may have left while they
 	// ran; then the effect has not Counted.
 	Observe(host route.Host, o Outcome, now time.Duration) Effect

@@ -36,8 +36,9 @@ type Balancer struct {
 	index   route.Index
 	panicky bool // rot holds hosts that are not in rotation
 
-	cfg    Config          // immutable after New
+	cfg    Config          // changed by Reconfigure only
 	added  []time.Duration // of each host
+	zones  []string        // of each host
 	cold   []cold          // the first one is not used
 	free   []int32         // places of cold
 	uneven bool            // weights differ
@@ -64,7 +65,7 @@ type Balancer struct {
 	turnForgotten uint64 // calls never reported, halved likewise
 	littleOff     bool
 
-	up, down uint16 // steps of the CUSUM; immutable after New
+	up, down uint16 // steps of the CUSUM, from cfg
 	started  bool   // hosts were named once
 	events   []lb.Event
 	counters lb.Counters
@@ -81,12 +82,11 @@ type scratch struct {
 // New returns a balancer without hosts. cfg must be valid. seed is where its
 // random numbers begin.
 func New(cfg Config, seed uint64) *Balancer {
+	up, down := cfg.steps()
 	return &Balancer{
-		cfg: cfg, random: random(seed), doubt: uint8(cfg.Doubtful),
+		cfg: cfg, random: random(seed), doubt: uint8(cfg.Doubtful), up: up, down: down,
 		cold:     make([]cold, 1),
 		answered: -time.Hour,
-		up:       units(math.Log(cfg.BadErrorRate / cfg.GrantedErrorRate)),
-		down:     units(math.Log((1 - cfg.GrantedErrorRate) / (1 - cfg.BadErrorRate))),
 	}
 }
 

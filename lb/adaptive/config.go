@@ -1,13 +1,6 @@
 package adaptive
 
-import (
-	"fmt"
-	"time"
-)
-
-// maxTime bounds the times of Config far below the 24 days at which the
-// difference of two times of 32 bits becomes ambiguous.
-const maxTime = 24 * time.Hour
+import "time"
 
 // Config says when the balancer ejects a host, when it takes one back, and how
 // it shares calls between the rest. The zero value is not valid: start from
@@ -137,57 +130,4 @@ func DefaultConfig() Config {
 		Distress:         0.05,
 		Overprovision:    1.4,
 	}
-}
-
-// Validate returns an error that names the first key whose value makes no
-// sense, and the values that do.
-func (c Config) Validate() error {
-	for _, err := range []error{
-		checkTime("probe_interval", c.ProbeInterval, 10*time.Millisecond),
-		checkTime("probe_timeout", c.ProbeTimeout, time.Millisecond),
-		checkTime("stall_min", c.StallMin, time.Millisecond),
-		checkNumber("evidence", c.Evidence, 1, 1000),
-		checkNumber("granted_error_rate", c.GrantedErrorRate, 0.0001, 0.5),
-		checkNumber("bad_error_rate", c.BadErrorRate, 0.001, 0.99),
-		checkNumber("max_ejected", c.MaxEjected, 0, 1),
-		checkCount("doubtful", c.Doubtful, 1, 250),
-		checkCount("test_every", c.TestEvery, 1, 1_000_000),
-		checkTime("ramp", c.Ramp, time.Millisecond),
-		checkNumber("ramp_min", c.RampMin, 0.001, 1),
-		checkTime("latency_memory", c.LatencyMemory, time.Millisecond),
-		checkCount("forget", c.Forget, 1, 10_000),
-		checkNumber("load_limit", c.LoadLimit, 0, 1000),
-		checkNumber("distress", c.Distress, 0, 1),
-		checkNumber("overprovision", c.Overprovision, 1, 1000),
-	} {
-		if err != nil {
-			return err
-		}
-	}
-	if c.BadErrorRate <= c.GrantedErrorRate {
-		return fmt.Errorf("adaptive: bad_error_rate = %v: want more than granted_error_rate, which is %v", c.BadErrorRate, c.GrantedErrorRate)
-	}
-	return nil
-}
-
-func checkCount(key string, v, low, high int) error {
-	if v < low || v > high {
-		return fmt.Errorf("adaptive: %s = %d: want an integer from %d to %d", key, v, low, high)
-	}
-	return nil
-}
-
-// checkNumber is written so that it refuses NaN, which compares false.
-func checkNumber(key string, v, low, high float64) error {
-	if v >= low && v <= high {
-		return nil
-	}
-	return fmt.Errorf("adaptive: %s = %v: want a number from %v to %v", key, v, low, high)
-}
-
-func checkTime(key string, v, low time.Duration) error {
-	if v < low || v > maxTime {
-		return fmt.Errorf("adaptive: %s = %v: want a time from %v to %v", key, v, low, maxTime)
-	}
-	return nil
 }

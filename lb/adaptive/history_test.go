@@ -83,6 +83,27 @@ func (h *history) pick(t *rapid.T) {
 	}
 }
 
+// assign tells of calls that were picked elsewhere.
+func (h *history) assign(t *rapid.T) {
+	for range rapid.IntRange(1, 5).Draw(t, "times") {
+		host := drawHost(t)
+		ticket := h.b.Assign(host, h.now)
+		h.m.assign(host, h.now)
+		if known := h.m.find(host) != nil; known != (ticket != 0) {
+			t.Fatalf("Assign of %v: ticket %d; the model knows it: %v", host, ticket, known)
+		}
+		if ticket != 0 {
+			h.flying = append(h.flying, pickedCall{host, ticket})
+		}
+	}
+}
+
+func (h *history) reconfigure(t *rapid.T) {
+	cfg := drawConfig(t)
+	h.b.Reconfigure(cfg, h.now)
+	h.m.reconfigure(cfg, h.now)
+}
+
 func (h *history) observe(t *rapid.T, host route.Host, o lb.Outcome) {
 	effect := h.b.Observe(host, o, h.now)
 	if known := h.m.observe(host, o, h.now); known != (effect&lb.Counted != 0) {
@@ -269,6 +290,7 @@ func TestAdaptiveEqualsModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"pick": h.pick, "finish": h.finish, "burst": h.burst, "several": h.several,
 			"tick": h.tick, "tock": h.tick, "wait": h.wait, "answer": h.answer, "update": h.update,
+			"assign": h.assign, "reconfigure": h.reconfigure,
 			"": h.check,
 		})
 	})

@@ -28,7 +28,7 @@ func (m *model) update(endpoints []route.Endpoint, now time.Duration) {
 		case h.weight == 0 && e.Weight > 0 && h.state == up:
 			m.join(h, now)
 		}
-		h.weight, h.local = e.Weight, m.cfg.Zone == "" || e.Zone == m.cfg.Zone
+		h.weight, h.zone, h.local = e.Weight, e.Zone, m.cfg.Zone == "" || e.Zone == m.cfg.Zone
 	}
 	if !first {
 		for _, h := range m.hosts[before:] {
@@ -45,6 +45,10 @@ func (m *model) update(endpoints []route.Endpoint, now time.Duration) {
 		}
 	}
 	m.changed()
+	m.baseProbes(now)
+}
+
+func (m *model) baseProbes(now time.Duration) {
 	if !m.cfg.Probe {
 		m.base = nil
 	}
@@ -56,6 +60,24 @@ func (m *model) update(endpoints []route.Endpoint, now time.Duration) {
 		m.baseGap = baseTime / time.Duration(len(m.base))
 		m.nextBase = now + time.Duration(m.random.float()*float64(m.baseGap))
 	}
+}
+
+func (m *model) reconfigure(cfg Config, now time.Duration) {
+	before := m.cfg
+	m.cfg = cfg
+	for _, h := range m.hosts {
+		h.next, h.local = 0, cfg.Zone == "" || h.zone == cfg.Zone
+		if h.row < cfg.Doubtful {
+			h.measure = false
+		} else if h.state == up && h.row < before.Doubtful {
+			h.outPicks, h.nextProbe = m.picks, now+sec
+		}
+		if cfg.Probe && !before.Probe && !h.trusted {
+			m.base = append(m.base, h.id)
+		}
+	}
+	m.changed()
+	m.baseProbes(now)
 }
 
 func (m *model) join(h *modelHost, now time.Duration) {

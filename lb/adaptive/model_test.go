@@ -31,6 +31,7 @@ type model struct {
 type modelHost struct {
 	id                                                    route.Host
 	weight                                                uint32
+	zone                                                  string
 	local                                                 bool
 	state                                                 state
 	reason                                                reason
@@ -224,6 +225,23 @@ func (m *model) pick(now time.Duration, avoid route.Host) (route.Host, lb.Verdic
 	if verdict != lb.Picked {
 		return route.Host{}, verdict
 	}
+	m.begin(h, now)
+	return h.id, lb.Picked
+}
+
+// assign counts a call that was picked elsewhere.
+func (m *model) assign(id route.Host, now time.Duration) {
+	h := m.find(id)
+	if h == nil {
+		return
+	}
+	if h.state == trial && !(h.busy && now-h.trialAt < 5*sec) {
+		h.busy, h.trialAt = true, now
+	}
+	m.begin(h, now)
+}
+
+func (m *model) begin(h *modelHost, now time.Duration) {
 	if h.inFlight == 0 {
 		h.quiet = now.Truncate(ms)
 	}
@@ -231,7 +249,6 @@ func (m *model) pick(now time.Duration, avoid route.Host) (route.Host, lb.Verdic
 	h.inFlight++
 	h.measure = false
 	m.picks++
-	return h.id, lb.Picked
 }
 
 func (h *modelHost) integrate(now time.Duration) {

@@ -40,12 +40,30 @@ func (b *Balancer) Pick(now time.Duration, avoid route.Host) (route.Host, lb.Tic
 			b.counters.PanicPicks++
 		}
 	}
+	return b.ids[i], b.begin(i, now), lb.Picked
+}
+
+// begin counts a call to host i as begun.
+func (b *Balancer) begin(i int32, now time.Duration) lb.Ticket {
 	us := toUS(now)
 	h := &b.hosts[i]
 	h.begin(us)
 	h.clear(measure)
 	b.picks++
-	return b.ids[i], lb.Ticket(us + 1), lb.Picked
+	return lb.Ticket(us + 1)
+}
+
+// Assign counts a call that was picked elsewhere. It tests a host on trial as a
+// call that was picked here does.
+func (b *Balancer) Assign(id route.Host, now time.Duration) lb.Ticket {
+	i := int32(b.index.Find(b.ids, id))
+	if i < 0 {
+		return 0
+	}
+	if c := b.coldOf(i); b.hosts[i].state == trial && !c.awaits(now) {
+		b.chill(i).await(now)
+	}
+	return b.begin(i, now)
 }
 
 func (b *Balancer) refusal() lb.Verdict {

@@ -51,18 +51,24 @@ func (b *Balancer) pickTrial(now time.Duration, not int32) int32 {
 	b.budget = min(b.budget+trialShare, 2)
 	for _, i := range b.trials {
 		c := b.chill(i)
-		if c.busy && now-c.trialAt < trialTimeout || i == not {
+		if c.awaits(now) || i == not {
 			continue
 		}
 		if b.budget < 1 {
 			return none
 		}
 		b.budget--
-		c.busy, c.trialAt = true, now
+		c.await(now)
 		return i
 	}
 	return none
 }
+
+// awaits reports whether a call of the trial is under way.
+func (c *cold) awaits(now time.Duration) bool { return c.busy && now-c.trialAt < trialTimeout }
+
+// await notes that a call of the trial begins.
+func (c *cold) await(now time.Duration) { c.busy, c.trialAt = true, now }
 
 // inTrial reports whether a call that ended is the one that tests the host.
 func (b *Balancer) inTrial(i int32, r *result) bool {

@@ -58,8 +58,15 @@ func (b *Balancer) place(i int32, e *route.Endpoint, now time.Duration, fresh bo
 		b.join(i, now)
 	}
 	h.perCall = float32(e.Weight)
+	b.zones[i] = e.Zone
+	b.locate(i)
+}
+
+// locate notes whether the host is in the zone of this machine.
+func (b *Balancer) locate(i int32) {
+	h := &b.hosts[i]
 	h.clear(remote)
-	if b.cfg.Zone != "" && e.Zone != b.cfg.Zone {
+	if b.cfg.Zone != "" && b.zones[i] != b.cfg.Zone {
 		h.set(remote)
 	}
 }
@@ -92,6 +99,7 @@ func (b *Balancer) reserve(n int) {
 		b.hosts = append(make([]host, 0, n), b.hosts...)
 		b.ids = append(make([]route.Host, 0, n), b.ids...)
 		b.added = append(make([]time.Duration, 0, n), b.added...)
+		b.zones = append(make([]string, 0, n), b.zones...)
 	}
 	if n > cap(b.rot) {
 		b.rot, b.trials = make([]int32, 0, n), make([]int32, 0, n)
@@ -120,6 +128,7 @@ func (b *Balancer) add(id route.Host, now time.Duration) int32 {
 	})
 	b.ids = append(b.ids, id)
 	b.added = append(b.added, now)
+	b.zones = append(b.zones, "")
 	b.index.Appended(b.ids)
 	b.base = append(b.base, id)
 	return i
@@ -153,6 +162,7 @@ func (b *Balancer) sweep(now time.Duration) {
 		b.hosts = append(make([]host, 0, len(b.hosts)), b.hosts...)
 		b.ids = append(make([]route.Host, 0, len(b.ids)), b.ids...)
 		b.added = append(make([]time.Duration, 0, len(b.added)), b.added...)
+		b.zones = append(make([]string, 0, len(b.zones)), b.zones...)
 	}
 	b.index.Rebuild(b.ids, len(b.ids))
 }
@@ -164,8 +174,8 @@ func (b *Balancer) remove(i int32, now time.Duration) {
 	}
 	b.warm(i)
 	last := len(b.hosts) - 1
-	b.hosts[i], b.ids[i], b.added[i] = b.hosts[last], b.ids[last], b.added[last]
-	b.hosts, b.ids, b.added = b.hosts[:last], b.ids[:last], b.added[:last]
+	b.hosts[i], b.ids[i], b.added[i], b.zones[i] = b.hosts[last], b.ids[last], b.added[last], b.zones[last]
+	b.hosts, b.ids, b.added, b.zones = b.hosts[:last], b.ids[:last], b.added[:last], b.zones[:last]
 }
 
 // baseProbes draws the order of the first probes of hosts that joined.

@@ -56,6 +56,9 @@ func (c *Balancer) Pick(time.Duration, route.Host) (route.Host, lb.Ticket, lb.Ve
 	return host, 0, lb.Picked
 }
 
+// Assign does nothing: only the picks that are made here matter.
+func (c *Balancer) Assign(route.Host, time.Duration) lb.Ticket { return 0 }
+
 func (c *Balancer) refusal() lb.Verdict {
 	if len(c.nodes) == 0 {
 		return lb.NoHosts
