@@ -38,7 +38,7 @@ type Balancer interface {
 
 	// Probes appends the hosts that are to be connected to now. Each is
 	// appended once and answered by Probed.
-	Probes(dst []route.Host) []route.Host
+	Probes(dst []Probe) []Probe
 
 	// Probed takes the answer to a probe. Then Events and Probes may have
 	// something new.
@@ -70,6 +70,17 @@ const TickAfter = 50 * time.Millisecond
 
 // Ticket identifies a pick. 0 is none.
 type Ticket uint64
+
+// Probe is a host that is to be connected to, to see whether it takes
+// connections.
+type Probe struct {
+	Host route.Host
+
+	// Since is the moment from which on a connect counts: the answer to one that
+	// began earlier says nothing new. It lets balancers that ask about the same
+	// host share an answer.
+	Since time.Duration
+}
 
 // Outcome is how calls to one host ended.
 type Outcome struct {

@@ -45,10 +45,11 @@ const (
 	ProbeOK      Answer = iota // the host took the connection
 	ProbeRefused               // it refused
 	ProbeSilent                // no answer came in time
+	ProbeNone                  // it could not be made on this side: nothing is known of the host
 )
 
 // String returns the answer as people read it.
-func (a Answer) String() string { return name(uint8(a), "answer", "ok", "refused", "silent") }
+func (a Answer) String() string { return name(uint8(a), "answer", "ok", "refused", "silent", "none") }
 
 // EventKind is what happened to a host.
 type EventKind uint8

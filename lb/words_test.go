@@ -9,13 +9,13 @@ func TestStrings(t *testing.T) {
 	got := []string{
 		Picked.String(), Overloaded.String(), NoHosts.String(), Verdict(9).String(),
 		KindUnknown.String(), KindIgnored.String(), Kind(9).String(),
-		ProbeOK.String(), ProbeSilent.String(), Answer(9).String(),
+		ProbeOK.String(), ProbeSilent.String(), ProbeNone.String(), Answer(9).String(),
 		Ejected.String(), Reinstated.String(), OnTrial.String(), Panic.String(), EventKind(9).String(),
 	}
 	want := []string{
 		"picked", "overloaded", "no hosts", "verdict 9",
 		"unknown", "ignored", "kind 9",
-		"ok", "silent", "answer 9",
+		"ok", "silent", "none", "answer 9",
 		"ejected", "reinstated", "back on trial", "panic", "event 9",
 	}
 	if !slices.Equal(got, want) {

@@ -75,7 +75,7 @@ func (*peer) Assign(route.Host, time.Duration) lb.Ticket { return 0 }
 func (*peer) Tick(time.Duration) time.Duration { return lb.Never }
 
 // Probes asks for none.
-func (*peer) Probes(dst []route.Host) []route.Host { return dst }
+func (*peer) Probes(dst []lb.Probe) []lb.Probe { return dst }
 
 // Probed ignores the answer.
 func (*peer) Probed(route.Host, lb.Answer, time.Duration) {}

@@ -34,7 +34,7 @@ type run struct {
 	calls   []call
 	free    []int32 // places of calls
 	result  *Result
-	probes  []route.Host
+	probes  []lb.Probe
 	events  []lb.Event
 }
 
@@ -150,9 +150,9 @@ func (s *run) attend(agent int32) {
 		s.result.happened(int(agent), &s.events[i], &s.servers[numberOf(s.events[i].Host)], s.now)
 	}
 	s.probes = b.Probes(s.probes[:0])
-	for _, h := range s.probes {
+	for _, p := range s.probes {
 		s.result.Probes++
-		i := numberOf(h)
+		i := numberOf(p.Host)
 		if s.servers[i].life == dark || s.random.float() < s.ProbesLost {
 			s.agenda.add(s.now+probeTimeout, probed, agent, -int32(i)-1)
 		} else {

@@ -47,7 +47,7 @@ type Balancer struct {
 	seen      time.Duration // the time of the last call that was no pick
 
 	// Probes.
-	probes   []route.Host  // asked for, not taken yet
+	probes   []lb.Probe    // asked for, not taken yet
 	base     []route.Host  // never probed yet
 	baseGap  time.Duration // between two of these
 	nextBase time.Duration

@@ -23,7 +23,7 @@ func TestSize(t *testing.T) {
 type outcomes struct {
 	*subject
 	random random
-	probes []route.Host
+	probes []lb.Probe
 	at     int
 }
 
@@ -41,7 +41,7 @@ func (o *outcomes) observe(h route.Host) {
 	}
 	o.probes = o.Probes(o.probes[:0])
 	for _, p := range o.probes {
-		o.Probed(p, lb.ProbeOK, o.now)
+		o.Probed(p.Host, lb.ProbeOK, o.now)
 	}
 }
 
@@ -65,7 +65,7 @@ func forEachShape(t testing.TB, run func(name string, o *outcomes)) {
 	for _, n := range []int{1, 3, 10, 100, 500} {
 		for _, weights := range [][]uint32{nil, {1, 2, 3, 4, 5}} {
 			s := newSubject(t, n, nil, weights...)
-			o := &outcomes{subject: s, random: 3, probes: make([]route.Host, 0, n)}
+			o := &outcomes{subject: s, random: 3, probes: make([]lb.Probe, 0, n)}
 			run(fmt.Sprintf("hosts=%d/weighted=%v", n, weights != nil), o)
 		}
 	}

@@ -173,7 +173,7 @@ func (h *history) wait(t *rapid.T) {
 func (h *history) answer(t *rapid.T) {
 	for len(h.probing) > 0 && rapid.IntRange(0, 4).Draw(t, "stop") > 0 {
 		at := rapid.IntRange(0, len(h.probing)-1).Draw(t, "probe")
-		host, a := h.probing[at], lb.Answer(rapid.IntRange(0, 2).Draw(t, "answer"))
+		host, a := h.probing[at], lb.Answer(rapid.IntRange(0, 3).Draw(t, "answer"))
 		h.probing = slices.Delete(h.probing, at, at+1)
 		h.b.Probed(host, a, h.now)
 		h.m.probed(host, a, h.now)
@@ -182,7 +182,13 @@ func (h *history) answer(t *rapid.T) {
 }
 
 func (h *history) check(t *rapid.T) {
-	probes := h.b.Probes(nil)
+	var probes []route.Host
+	for _, p := range h.b.Probes(nil) {
+		if p.Since > h.now {
+			t.Fatalf("at %v: an answer from %v on is asked for", h.now, p.Since)
+		}
+		probes = append(probes, p.Host)
+	}
 	if !slices.Equal(probes, h.m.probes) {
 		t.Fatalf("at %v: probes of %v; the model asks for %v", h.now, probes, h.m.probes)
 	}

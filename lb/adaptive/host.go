@@ -81,6 +81,7 @@ type cold struct {
 	since     time.Duration // when it was ejected or reinstated last, or added
 	rampFrom  time.Duration
 	nextProbe time.Duration // no probe or test before
+	heard     time.Duration // the last answer to a probe while it was dead
 	calm      time.Duration // no suspicion before
 	suspected time.Duration // when the last suspicion began
 	trialAt   time.Duration // the last call of the trial

@@ -69,10 +69,10 @@ func (s *subject) run(d time.Duration, f func()) {
 }
 
 // answer answers all probes that are asked for, and returns to which hosts.
-func (s *subject) answer(a lb.Answer) []route.Host {
-	asked := s.Probes(nil)
-	for _, h := range asked {
-		s.Probed(h, a, s.now)
+func (s *subject) answer(a lb.Answer) (asked []route.Host) {
+	for _, p := range s.Probes(nil) {
+		asked = append(asked, p.Host)
+		s.Probed(p.Host, a, s.now)
 	}
 	return asked
 }

@@ -1,6 +1,7 @@
 package adaptive
 
 import (
+	"slices"
 	"time"
 
 	"lars.internal/lb"
@@ -333,7 +334,7 @@ func (m *model) reinstate(h *modelHost, onTrial bool, now time.Duration) {
 }
 
 func (m *model) probed(id route.Host, a lb.Answer, now time.Duration) {
-	if a != lb.ProbeSilent {
+	if a == lb.ProbeOK || a == lb.ProbeRefused {
 		m.answered = now
 	}
 	h := m.find(id)
@@ -352,6 +353,8 @@ func (m *model) probed(id route.Host, a lb.Answer, now time.Duration) {
 		return h.silent < 3
 	}
 	switch {
+	case a == lb.ProbeNone:
+		m.probeLater(h, now)
 	case h.state == up && !h.suspect:
 	case h.state == up && a == lb.ProbeOK:
 		h.suspect, h.calm = false, now+sec
@@ -373,6 +376,20 @@ func (m *model) probed(id route.Host, a lb.Answer, now time.Duration) {
 	default:
 		h.tries++
 		h.nextProbe = now + m.random.jitter(m.gap(h, now))
+	}
+}
+
+func (m *model) probeLater(h *modelHost, now time.Duration) {
+	if h.suspect {
+		h.suspect, h.calm = false, now+sec
+	} else if h.state != up && h.reason == dead {
+		h.nextProbe = now + m.random.jitter(m.cfg.ProbeInterval)
+	}
+	if !h.trusted && !slices.Contains(m.base, h.id) {
+		if len(m.base) == 0 {
+			m.nextBase = now + sec
+		}
+		m.base = append(m.base, h.id)
 	}
 }
 
@@ -427,7 +444,7 @@ func (m *model) controlled(a lb.Answer, now time.Duration) {
 		h.waiting, h.probing = false, false
 		switch {
 		case h.state != up || !h.suspect:
-		case a == lb.ProbeSilent:
+		case a == lb.ProbeSilent || a == lb.ProbeNone:
 			h.suspect, h.calm = false, now+5*sec
 		default:
 			m.eject(h, dead, now)

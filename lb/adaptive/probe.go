@@ -1,6 +1,7 @@
 package adaptive
 
 import (
+	"slices"
 	"time"
 
 	"lars.internal/lb"
@@ -13,13 +14,14 @@ const (
 	calmGood       = time.Second      // no suspicion after a good probe
 	calmUntrusted  = 10 * time.Second // no suspicion of a host whose probes mean nothing
 	calmUndecided  = 5 * time.Second  // no suspicion after probes that no host answered
+	baseAgain      = time.Second      // after a first probe that could not be made
 	deadForLong    = 5 * time.Minute  // from then on a dead host is probed less and less
 	maxProbeGap    = 15 * time.Second
 	probeGapDouble = time.Minute
 )
 
 // Probes appends the hosts that are to be connected to now.
-func (b *Balancer) Probes(dst []route.Host) []route.Host {
+func (b *Balancer) Probes(dst []lb.Probe) []lb.Probe {
 	dst = append(dst, b.probes...)
 	b.probes = b.probes[:0]
 	return dst
@@ -30,13 +32,15 @@ func (b *Balancer) Probes(dst []route.Host) []route.Host {
 func (b *Balancer) probeNow(i int32) {
 	if h := &b.hosts[i]; b.cfg.Probe && !h.has(probing) {
 		b.chill(i).silent = 0
-		b.probe(i)
+		b.probe(i, b.seen)
 	}
 }
 
-func (b *Balancer) probe(i int32) {
+// probe asks for the answer of the host to a connect that began at a moment or
+// later.
+func (b *Balancer) probe(i int32, since time.Duration) {
 	b.hosts[i].set(probing)
-	b.probes = append(b.probes, b.ids[i])
+	b.probes = append(b.probes, lb.Probe{Host: b.ids[i], Since: since})
 }
 
 // suspect has a host in rotation probed.
@@ -62,7 +66,7 @@ func (b *Balancer) clearSuspicion(i int32, until time.Duration) {
 func (b *Balancer) Probed(id route.Host, answer lb.Answer, now time.Duration) {
 	b.seen = now
 	b.countAnswer(answer)
-	if answer != lb.ProbeSilent {
+	if answer == lb.ProbeOK || answer == lb.ProbeRefused {
 		b.answered = now
 	}
 	i := int32(b.index.Find(b.ids, id))
@@ -78,6 +82,8 @@ func (b *Balancer) Probed(id route.Host, answer lb.Answer, now time.Duration) {
 		b.controlled(answer, now)
 	}
 	switch {
+	case answer == lb.ProbeNone:
+		b.probeLater(i, now)
 	case h.state == up:
 		b.probedUp(i, answer, now)
 	case b.coldOf(i).reason == rate:
@@ -95,6 +101,23 @@ func (b *Balancer) countAnswer(answer lb.Answer) {
 		b.counters.ProbesRefused++
 	case lb.ProbeSilent:
 		b.counters.ProbesSilent++
+	}
+}
+
+// probeLater takes the answer to a probe that could not be made.
+func (b *Balancer) probeLater(i int32, now time.Duration) {
+	h := &b.hosts[i]
+	switch {
+	case h.has(suspect):
+		b.clearSuspicion(i, now+calmGood)
+	case h.state != up && b.coldOf(i).reason == dead:
+		b.chill(i).nextProbe = now + b.random.jitter(b.cfg.ProbeInterval)
+	}
+	if id := b.ids[i]; !h.has(trusted) && !slices.Contains(b.base, id) {
+		if len(b.base) == 0 {
+			b.nextBase = now + baseAgain
+		}
+		b.base = append(b.base, id)
 	}
 }
 
@@ -125,7 +148,7 @@ func (b *Balancer) again(i int32) bool {
 	if c.silent++; c.silent >= maxSilent {
 		return false
 	}
-	b.probe(i)
+	b.probe(i, b.seen)
 	return true
 }
 
@@ -151,6 +174,7 @@ func (b *Balancer) probedBroken(i int32, answer lb.Answer, now time.Duration) {
 // probedDead takes the answer of a host that is ejected as dead.
 func (b *Balancer) probedDead(i int32, answer lb.Answer, now time.Duration) {
 	c := b.chill(i)
+	c.heard = now
 	back := c.since + hold(c.level)
 	switch {
 	case answer != lb.ProbeOK:
@@ -213,7 +237,7 @@ func (b *Balancer) askControl(i int32) bool {
 		}
 		b.control = b.ids[j]
 		if !b.hosts[j].has(probing) {
-			b.probe(j)
+			b.probe(j, b.seen)
 		}
 	}
 	b.hosts[i].set(probing)
@@ -250,7 +274,7 @@ func (b *Balancer) controlled(answer lb.Answer, now time.Duration) {
 		h.clear(probing)
 		switch {
 		case h.state != up || !h.has(suspect):
-		case answer == lb.ProbeSilent:
+		case answer == lb.ProbeSilent || answer == lb.ProbeNone:
 			b.clearSuspicion(int32(i), now+calmUndecided)
 		default:
 			b.ejectDead(int32(i), bySilence, now)

@@ -57,7 +57,7 @@ func (b *Balancer) tickBase(now time.Duration) time.Duration {
 		b.nextBase += b.baseGap
 		b.base = b.base[:len(b.base)-1]
 		if i := int32(b.index.Find(b.ids, id)); i >= 0 && !b.hosts[i].has(probing|trusted) {
-			b.probe(i)
+			b.probe(i, now-baseTime)
 		}
 	}
 	return lb.Never
@@ -123,7 +123,7 @@ func (b *Balancer) tickOut(i int32, now time.Duration) time.Duration {
 	case now < c.nextProbe:
 		return c.nextProbe
 	case c.reason == dead && b.cfg.Probe:
-		b.probe(i)
+		b.probe(i, max(c.since, c.heard))
 		return lb.Never
 	case b.mayTest(i, now):
 		b.beginTrial(i, now)

@@ -250,7 +250,7 @@ func (c *Balancer) ringOf(n *node) *ring {
 func (c *Balancer) Tick(time.Duration) time.Duration { return lb.Never }
 
 // Probes asks for none: every ProbeNum + 1st call is a probe.
-func (c *Balancer) Probes(dst []route.Host) []route.Host { return dst }
+func (c *Balancer) Probes(dst []lb.Probe) []lb.Probe { return dst }
 
 // Probed ignores the answer.
 func (c *Balancer) Probed(route.Host, lb.Answer, time.Duration) {}
