@@ -97,3 +97,26 @@ func name(i uint8, what string, names ...string) string {
 	}
 	return what + " " + strconv.Itoa(int(i))
 }
+
+// Seconds writes a time in seconds with three digits and a unit that fits: 150 ms,
+// 4.2 s, 12 min.
+func Seconds(s float64) string {
+	switch {
+	case s < 0.9995:
+		return fmt.Sprintf("%.3g ms", 1000*s)
+	case s < 120:
+		return fmt.Sprintf("%.3g s", s)
+	}
+	return fmt.Sprintf("%.0f min", s/60)
+}
+
+// Percent writes a share with three digits: 0.8 %.
+func Percent(p float64) string { return fmt.Sprintf("%.3g %%", 100*p) }
+
+// Count writes how many of something there are: 1 call, 2 calls.
+func Count(n float64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%.0f %ss", n, what)
+}

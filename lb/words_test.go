@@ -40,3 +40,11 @@ func TestFact(t *testing.T) {
 		t.Errorf("facts b = %v, c = %v", s.Fact("b"), s.Fact("c"))
 	}
 }
+
+func TestNumbersForPeople(t *testing.T) {
+	got := []string{Seconds(0.15), Seconds(0.9999), Seconds(4.24), Seconds(720), Percent(0.008), Percent(1), Count(1, "call"), Count(0, "call"), Count(2, "call")}
+	want := []string{"150 ms", "1 s", "4.24 s", "12 min", "0.8 %", "100 %", "1 call", "0 calls", "2 calls"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -99,17 +99,17 @@ func (c *Balancer) judgeIdle(i int32, ok bool, now time.Duration) lb.Effect {
 	n := &c.nodes[i]
 	if !ok {
 		if rate := share(n.verr, n.vsucc); rate > c.cfg.ErrRate {
-			return c.eject(i, now, lb.Event{Reason: "share of failures", Value: rate, Sign: ">", Limit: c.cfg.ErrRate})
+			return c.eject(i, errRate, now, lb.Event{Reason: "share of failures", Value: rate, Sign: ">", Limit: c.cfg.ErrRate})
 		}
 		if n.continErr >= uint32(c.cfg.ContinErrLimit) {
-			return c.eject(i, now, lb.Event{Reason: "failures in a row", Value: float64(n.continErr), Sign: ">=", Limit: float64(c.cfg.ContinErrLimit)})
+			return c.eject(i, errsInRow, now, lb.Event{Reason: "failures in a row", Value: float64(n.continErr), Sign: ">=", Limit: float64(c.cfg.ContinErrLimit)})
 		}
 	}
 	if now-n.window < c.cfg.IdleTimeout {
 		return 0
 	}
 	if rate := share(n.rerr, n.rsucc); rate >= c.cfg.WindowErrRate {
-		return c.eject(i, now, lb.Event{Reason: "share of failures in a window", Value: rate, Sign: ">=", Limit: c.cfg.WindowErrRate})
+		return c.eject(i, windowRate, now, lb.Event{Reason: "share of failures in a window", Value: rate, Sign: ">=", Limit: c.cfg.WindowErrRate})
 	}
 	n.open(c.cfg.InitSuccCnt, 0, now)
 	return lb.WindowClosed
@@ -119,10 +119,10 @@ func (c *Balancer) judgeOverload(i int32, ok bool, now time.Duration) lb.Effect 
 	n := &c.nodes[i]
 	if ok {
 		if rate := share(n.vsucc, n.verr); rate > c.cfg.SuccRate {
-			return c.reinstate(i, now, lb.Event{Kind: lb.Reinstated, Reason: "share of successes", Value: rate, Sign: ">", Limit: c.cfg.SuccRate})
+			return c.reinstate(i, succRate, now, lb.Event{Kind: lb.Reinstated, Reason: "share of successes", Value: rate, Sign: ">", Limit: c.cfg.SuccRate})
 		}
 		if n.continSucc >= uint32(c.cfg.ContinSuccLimit) {
-			return c.reinstate(i, now, lb.Event{Kind: lb.Reinstated, Reason: "successes in a row", Value: float64(n.continSucc), Sign: ">=", Limit: float64(c.cfg.ContinSuccLimit)})
+			return c.reinstate(i, succsInRow, now, lb.Event{Kind: lb.Reinstated, Reason: "successes in a row", Value: float64(n.continSucc), Sign: ">=", Limit: float64(c.cfg.ContinSuccLimit)})
 		}
 	}
 	out := now - n.window
@@ -133,23 +133,25 @@ func (c *Balancer) judgeOverload(i int32, ok bool, now time.Duration) lb.Effect 
 	if ok {
 		kind = lb.Reinstated
 	}
-	return c.reinstate(i, now, lb.Event{Kind: kind, Reason: "seconds ejected", Value: out.Seconds(), Sign: ">=", Limit: c.cfg.OverloadTimeout.Seconds()})
+	return c.reinstate(i, outLongAgo, now, lb.Event{Kind: kind, Reason: "seconds ejected", Value: out.Seconds(), Sign: ">=", Limit: c.cfg.OverloadTimeout.Seconds()})
 }
 
-func (c *Balancer) eject(i int32, now time.Duration, why lb.Event) lb.Effect {
+func (c *Balancer) eject(i int32, by cause, now time.Duration, why lb.Event) lb.Effect {
 	n := &c.nodes[i]
 	n.open(0, c.cfg.InitErrCnt, now)
 	n.overload, n.since = true, now
+	n.cause, n.value = by, float32(why.Value)
 	n.ejected++
 	c.idle.remove(c.nodes, i)
 	c.overload.push(c.nodes, i)
 	return c.happened(i, why)
 }
 
-func (c *Balancer) reinstate(i int32, now time.Duration, why lb.Event) lb.Effect {
+func (c *Balancer) reinstate(i int32, by cause, now time.Duration, why lb.Event) lb.Effect {
 	n := &c.nodes[i]
 	n.open(c.cfg.InitSuccCnt, 0, now)
 	n.overload, n.since = false, now
+	n.cause, n.value = by, float32(why.Value)
 	n.reinstated++
 	c.overload.remove(c.nodes, i)
 	c.idle.push(c.nodes, i)

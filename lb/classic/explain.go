@@ -47,17 +47,32 @@ func (c *Balancer) Explain(dst []lb.HostState) []lb.HostState {
 	return dst
 }
 
-const factsPerHost = 7
+// The names of the facts that Explain gives.
+const (
+	factWindow      = "window" // seconds on the clock of the caller
+	factSucc        = "succ"
+	factErr         = "err"
+	factVirtualSucc = "virtual_succ"
+	factVirtualErr  = "virtual_err"
+	factContinSucc  = "contin_succ"
+	factContinErr   = "contin_err"
+	factCause       = "cause"       // a number of this package: the rule behind the last change of state
+	factCauseValue  = "cause_value" // what was compared then
+
+	factsPerHost = 9
+)
 
 func (n *node) appendFacts(dst []lb.Fact) []lb.Fact {
 	return append(dst,
-		lb.Fact{Name: "window", Value: n.window.Seconds()},
-		lb.Fact{Name: "succ", Value: float64(n.rsucc)},
-		lb.Fact{Name: "err", Value: float64(n.rerr)},
-		lb.Fact{Name: "virtual_succ", Value: float64(n.vsucc)},
-		lb.Fact{Name: "virtual_err", Value: float64(n.verr)},
-		lb.Fact{Name: "contin_succ", Value: float64(n.continSucc)},
-		lb.Fact{Name: "contin_err", Value: float64(n.continErr)})
+		lb.Fact{Name: factWindow, Value: n.window.Seconds()},
+		lb.Fact{Name: factSucc, Value: float64(n.rsucc)},
+		lb.Fact{Name: factErr, Value: float64(n.rerr)},
+		lb.Fact{Name: factVirtualSucc, Value: float64(n.vsucc)},
+		lb.Fact{Name: factVirtualErr, Value: float64(n.verr)},
+		lb.Fact{Name: factContinSucc, Value: float64(n.continSucc)},
+		lb.Fact{Name: factContinErr, Value: float64(n.continErr)},
+		lb.Fact{Name: factCause, Value: float64(n.cause)},
+		lb.Fact{Name: factCauseValue, Value: float64(n.value)})
 }
 
 // walk calls f for each node in the order of its queue, the idle queue first.

@@ -20,7 +20,23 @@ type node struct {
 
 	overload bool
 	keep     bool // false but within Update
+
+	cause cause   // of the last ejection or return
+	value float32 // what was compared then
 }
+
+// cause is the rule that ejected a host or brought it back.
+type cause uint8
+
+const (
+	noCause    cause = iota
+	errRate          // Config.ErrRate
+	errsInRow        // Config.ContinErrLimit
+	windowRate       // Config.WindowErrRate
+	succRate         // Config.SuccRate
+	succsInRow       // Config.ContinSuccLimit
+	outLongAgo       // Config.OverloadTimeout
+)
 
 // count adds the result of one call.
 func (n *node) count(ok bool) {
