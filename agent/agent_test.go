@@ -110,7 +110,7 @@ func TestDefect32LongRouteIsCut(t *testing.T) {
 	now := s.cfg.Clock()
 	for n, want := range map[int]int{1: 1, 100: 100, 10_000: 65_000 / 13} {
 		key := route.Key{Modid: int32(n), Cmdid: 1}
-		s.engine.Restore(key, hostsN(n), now, now)
+		s.engine.Restore(key, route.Of(hostsN(n)...), now, now)
 		m := p.getRoute(key, 77)
 		if m.Seq != 77 {
 			t.Errorf("%d hosts: seq %d", n, m.Seq)

@@ -31,7 +31,7 @@ func TestPullsWithoutDNSAreBounded(t *testing.T) {
 	known := func(i int) route.Key { return route.Key{Modid: 1, Cmdid: int32(i)} }
 	unknown := func(i int) route.Key { return route.Key{Modid: 2, Cmdid: int32(i)} }
 	for i := range services {
-		s.engine.Restore(known(i), hostsN(3), clock.read(), clock.read())
+		s.engine.Restore(known(i), route.Of(hostsN(3)...), clock.read(), clock.read())
 	}
 	for range 1200 {
 		clock.advance(3 * time.Second)
@@ -71,7 +71,7 @@ func TestRenewalIsSpreadOverASecond(t *testing.T) {
 	s.program(0).served(key12) // by a connection that can be hung up
 	s.dns.setMute(true)
 	for i := range services - 1 {
-		s.engine.Restore(route.Key{Modid: 5, Cmdid: int32(i)}, hostsN(1), 0, 0)
+		s.engine.Restore(route.Key{Modid: 5, Cmdid: int32(i)}, route.Of(hostsN(1)...), 0, 0)
 	}
 	s.dns.hangUp()
 	var times []time.Duration

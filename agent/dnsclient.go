@@ -331,12 +331,14 @@ func (d *dnsClient) unsubscribe(conn *reactor.Conn, key route.Key) {
 	}
 }
 
-// withoutDuplicates returns each host once, in the order of hosts if there were
-// no duplicates.
-func withoutDuplicates(hosts []route.Host) []route.Host {
+// withoutDuplicates returns each host once, the first of it, in the order of
+// hosts if there were no duplicates.
+func withoutDuplicates(hosts []route.Endpoint) []route.Endpoint {
+	byHost := func(a, b route.Endpoint) int { return a.Host.Compare(b.Host) }
 	sorted := slices.Clone(hosts)
-	slices.SortFunc(sorted, route.Host.Compare)
-	if sorted = slices.Compact(sorted); len(sorted) < len(hosts) {
+	slices.SortStableFunc(sorted, byHost)
+	sorted = slices.CompactFunc(sorted, func(a, b route.Endpoint) bool { return a.Host == b.Host })
+	if len(sorted) < len(hosts) {
 		return sorted
 	}
 	return hosts

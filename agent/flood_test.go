@@ -130,7 +130,7 @@ func TestServiceSizes(t *testing.T) {
 	now := s.cfg.Clock()
 	for _, n := range []int{1, 10_000} {
 		key := route.Key{Modid: int32(n), Cmdid: 1}
-		s.engine.Restore(key, hostsN(n), now, now)
+		s.engine.Restore(key, route.Of(hostsN(n)...), now, now)
 		picked := make(map[route.Host]bool)
 		for range n {
 			h, code := p.getHost(key)

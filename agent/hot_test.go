@@ -29,7 +29,7 @@ func hotPorts(t testing.TB, services, hosts, ejected int) *ports {
 	}
 	for i := range services {
 		key := route.Key{Modid: 1, Cmdid: int32(i)}
-		e.Restore(key, hostsN(hosts), 0, 0)
+		e.Restore(key, route.Of(hostsN(hosts)...), 0, 0)
 		for h := range ejected {
 			for range 15 {
 				e.Observe(key, hostN(h), lb.Outcome{Failed: 1}, 0)
@@ -187,7 +187,7 @@ func BenchmarkUDP(b *testing.B) {
 	if err := a.Listen(); err != nil {
 		b.Fatal(err)
 	}
-	a.engine.Restore(key12, hostsN(5), 0, 0)
+	a.engine.Restore(key12, route.Of(hostsN(5)...), 0, 0)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { a.Serve(ctx) }) // ended by cancel, awaited below

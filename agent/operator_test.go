@@ -21,9 +21,9 @@ func TestFinding07FirstPicksAreSpread(t *testing.T) {
 	one := testEngine()
 	for i := range agents {
 		e := testEngine()
-		e.Restore(key12, hostsN(hosts), 0, 0)
+		e.Restore(key12, route.Of(hostsN(hosts)...), 0, 0)
 		key := route.Key{Modid: 7, Cmdid: int32(i)}
-		one.Restore(key, hostsN(hosts), 0, 0)
+		one.Restore(key, route.Of(hostsN(hosts)...), 0, 0)
 		for range 2 {
 			h, _, _, _ := e.Pick(key12, route.Host{}, 0)
 			sameService[h]++
@@ -56,14 +56,14 @@ func TestFinding23WordsForRoutes(t *testing.T) {
 	want("asking")
 	update(engine.Route{})
 	want("no hosts")
-	update(engine.Route{Hosts: hostsN(1)})
+	update(engine.Route{Hosts: route.Of(hostsN(1)...).Hosts})
 	want("fresh")
 	clock.advance(40 * time.Second)
 	want("stale 40s")
 	update(engine.Route{})
 	clock.advance(12 * time.Second)
 	want("emptied 12s ago")
-	update(engine.Route{Hosts: hostsN(1), Stale: true})
+	update(engine.Route{Hosts: route.Of(hostsN(1)...).Hosts, Stale: true})
 	clock.advance(3 * time.Second)
 	want("stale 3s")
 }
@@ -138,8 +138,8 @@ func TestFinding34Gauges(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := route.Key{Modid: 3, Cmdid: 4}
-	a.engine.Restore(key12, hostsN(3), 0, 0)
-	a.engine.Restore(other, hostsN(1), 0, 0)
+	a.engine.Restore(key12, route.Of(hostsN(3)...), 0, 0)
+	a.engine.Restore(other, route.Of(hostsN(1)...), 0, 0)
 	a.engine.Pick(key12, route.Host{}, 0)
 	a.engine.Pick(route.Key{Modid: 9}, route.Host{}, 0)
 	for range 15 {

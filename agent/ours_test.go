@@ -335,13 +335,13 @@ func TestFinding46RepeatedFromTheLastProvenContact(t *testing.T) {
 	const services, hosts = 2000, 50
 	s.dns.setMute(true)
 	// The kernel of the peer's machine took the first report, and no process read it.
-	s.engine.Restore(key12, hostsN(1), 0, 0)
+	s.engine.Restore(key12, route.Of(hostsN(1)...), 0, 0)
 	s.observe(key12, hostN(0), true, s.cfg.Clock())
 	eventually(t, "the first report counts as arrived", func() bool {
 		return s.reports.sent.Load() == 1 && s.engine.InFlight() == 0
 	})
 	for i := range services {
-		s.engine.Restore(volumeKey(i), hostsN(hosts), 0, 0)
+		s.engine.Restore(volumeKey(i), route.Of(hostsN(hosts)...), 0, 0)
 	}
 	calls := uint64(0)
 	eventually(t, "a report of each service is under way", func() bool {

@@ -28,7 +28,10 @@ func newEngine(cfg *Config) *engine.Engine {
 		UpdateTimeout: cfg.UpdateTimeout,
 		MaxServices:   cfg.MaxServices,
 		KeepEmptied:   cfg.KeepEmptied,
-		NewBalancer: func(key route.Key) lb.Balancer {
+		NewBalancer: func(key route.Key, _ []route.Setting, have lb.Balancer) lb.Balancer {
+			if have != nil {
+				return have
+			}
 			begin := rand.New(rand.NewPCG(seed, key.Hash())).Uint64()
 			if policy == "adaptive" {
 				return adaptive.New(adaptive.DefaultConfig(), begin)

@@ -202,7 +202,7 @@ func TestManyServicesAreReported(t *testing.T) {
 	p := s.program(0)
 	for i := range n {
 		key := route.Key{Modid: 1, Cmdid: int32(i)}
-		s.engine.Restore(key, hostsN(2), 0, 0)
+		s.engine.Restore(key, route.Of(hostsN(2)...), 0, 0)
 		s.observe(key, hostN(1), true, 0)
 	}
 	p.getHost(key12)
@@ -285,7 +285,7 @@ func TestStopWithFrozenReporter(t *testing.T) {
 	go func() { done <- a.Serve(ctx) }() // ended by cancel, awaited below
 	const services = 20_000
 	for i := range services {
-		a.engine.Restore(volumeKey(i), hostsN(20), 0, 0)
+		a.engine.Restore(volumeKey(i), route.Of(hostsN(20)...), 0, 0)
 	}
 	eventually(t, "reports pile up", func() bool {
 		for i := range services {

@@ -18,11 +18,11 @@ func (a *Agent) restore() {
 	now, age := a.cfg.Clock(), a.keeper.Age()
 	a.dns.right.Store(int64(now - age))
 	updated := now - max(age, a.cfg.UpdateTimeout+1)
-	for key, hosts := range table.All {
+	for key, r := range table.All {
 		if a.engine.Full() {
 			break
 		}
-		a.engine.Restore(key, hosts, updated, now)
+		a.engine.Restore(key, r, updated, now)
 	}
 }
 

@@ -73,7 +73,7 @@ func TestSnapshotFollowsRoutes(t *testing.T) {
 	holds := func(h route.Host) func() bool {
 		return func() bool {
 			table, _, err := keep.Read(file)
-			return err == nil && slices.Equal(table.Hosts(key12), []route.Host{h})
+			return err == nil && slices.Equal(route.HostsOf(table.Route(key12).Hosts), []route.Host{h})
 		}
 	}
 	eventually(t, "the route is on disk", holds(hostN(0)))
@@ -115,7 +115,7 @@ func TestBadSnapshotIsIgnored(t *testing.T) {
 // A dns service that takes connections and answers nothing confirms no route.
 func TestSnapshotAgesWhileNobodyAnswers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "routes")
-	table := route.NewTable(1, map[route.Key][]route.Host{key12: hostsN(2)})
+	table := route.NewTable(1, map[route.Key]route.Route{key12: route.Of(hostsN(2)...)})
 	f, err := os.Create(file)
 	if err != nil {
 		t.Fatal(err)

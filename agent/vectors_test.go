@@ -144,7 +144,7 @@ func FuzzMessages(f *testing.F) {
 	cfg.setDefaults()
 	e := newEngine(&cfg)
 	p := &ports{engine: e, clock: newFakeClock().read, changed: func() {}}
-	p.pull = func(key route.Key) { e.Update(key, engine.Route{Hosts: hostsN(2)}, 0) }
+	p.pull = func(key route.Key) { e.Update(key, engine.Route{Hosts: route.Of(hostsN(2)...).Hosts}, 0) }
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if b, ok := p.getHost(nil, body); ok {
 			var a larspb.GetHostResponse

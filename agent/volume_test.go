@@ -171,7 +171,7 @@ func TestFrozenReporterIsBounded(t *testing.T) {
 	const services, hosts = 2000, 50
 	s.dns.setMute(true)
 	for i := range services {
-		s.engine.Restore(volumeKey(i), hostsN(hosts), 0, 0)
+		s.engine.Restore(volumeKey(i), route.Of(hostsN(hosts)...), 0, 0)
 	}
 	most := 0
 	eventually(t, "a report of each service is under way", func() bool {
@@ -219,7 +219,7 @@ func TestStopReportsAllThatWaits(t *testing.T) {
 	eventually(t, "the agent is connected", func() bool { return a.reports.link.connected.Load() })
 	for i := range services {
 		key := route.Key{Modid: int32(i), Cmdid: 9}
-		a.engine.Restore(key, hostsN(10), 0, 0)
+		a.engine.Restore(key, route.Of(hostsN(10)...), 0, 0)
 		a.observe(key, hostN(0), true, 0)
 	}
 	stop()

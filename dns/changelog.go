@@ -32,7 +32,7 @@ func newChangeLog(log *slog.Logger) changeLog {
 }
 
 // note writes the line of one service.
-func (c *changeLog) note(key route.Key, before, after []route.Host, version uint64, now time.Time) {
+func (c *changeLog) note(key route.Key, before, after []route.Endpoint, version uint64, now time.Time) {
 	level := slog.LevelInfo
 	if !c.lines.AllowN(now, 1) {
 		c.quiet.Add(1)

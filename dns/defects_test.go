@@ -84,7 +84,7 @@ func TestDefect21HalfAnEdit(t *testing.T) {
 // The original advances its version before it loads, publishes the old table
 // when the load fails, and deletes the changes.
 func TestDefect22AdvanceOnlyAfterGoodLoad(t *testing.T) {
-	for _, method := range []string{"Changed", "Hosts"} {
+	for _, method := range []string{"Changed", "RoutesOf"} {
 		t.Run(method, func(t *testing.T) {
 			store := newFakeStore()
 			store.edit(services{k12: {h1}})

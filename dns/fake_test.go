@@ -84,7 +84,7 @@ func (f *fakeStore) Look(ctx context.Context) (mark route.Mark, err error) {
 	return mark, err
 }
 
-func (f *fakeStore) Load(ctx context.Context, yield func(route.Key, route.Host)) (mark route.Mark, err error) {
+func (f *fakeStore) Load(ctx context.Context, host func(route.Key, route.Endpoint), _ func(route.Key, route.Setting)) (mark route.Mark, err error) {
 	var all services
 	var gate chan struct{}
 	err = f.call(ctx, "Load", func() { mark.Version, all, gate = f.version, maps.Clone(f.services), f.loadGate })
@@ -100,7 +100,7 @@ func (f *fakeStore) Load(ctx context.Context, yield func(route.Key, route.Host))
 	}
 	for key, hosts := range all {
 		for _, h := range hosts {
-			yield(key, h)
+			host(key, route.Endpoint{Host: h, Weight: route.DefaultWeight})
 		}
 	}
 	return mark, nil
@@ -126,14 +126,14 @@ func (f *fakeStore) Changed(ctx context.Context, after, upTo route.Mark) (change
 	return changes, err
 }
 
-// Hosts leaves out services without hosts, as a store may.
-func (f *fakeStore) Hosts(ctx context.Context, keys []route.Key) (map[route.Key][]route.Host, error) {
-	found := make(services)
-	err := f.call(ctx, "Hosts", func() {
+// RoutesOf leaves out services without hosts, as a store may.
+func (f *fakeStore) RoutesOf(ctx context.Context, keys []route.Key) (map[route.Key]route.Route, error) {
+	found := make(route.Routes)
+	err := f.call(ctx, "RoutesOf", func() {
 		f.asked += len(keys)
 		for _, key := range keys {
 			if hosts, ok := f.services[key]; ok {
-				found[key] = hosts
+				found[key] = route.Of(hosts...)
 			}
 		}
 	})
@@ -142,6 +142,15 @@ func (f *fakeStore) Hosts(ctx context.Context, keys []route.Key) (map[route.Key]
 
 // services is a set of edits: each service gets exactly these hosts.
 type services map[route.Key][]route.Host
+
+// routes returns the routes of the services.
+func (s services) routes() route.Routes {
+	routes := make(route.Routes, len(s))
+	for key, hosts := range s {
+		routes[key] = route.Of(hosts...)
+	}
+	return routes
+}
 
 // edit changes services under the next version, as the admin does.
 func (f *fakeStore) edit(s services) {

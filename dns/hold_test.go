@@ -253,14 +253,14 @@ func TestFinding54FailedLoadShows(t *testing.T) {
 	store := newFakeStore()
 	store.edit(services{k12: {h1}})
 	in := startLoaded(t, store, often)
-	store.setFault(errStore, "Load", "Hosts")
+	store.setFault(errStore, "Load", "RoutesOf")
 	in.awaitMetric(t, "lars_dns_store_up", "0")
 	store.await(t, "Look", 5)
 	in.awaitMetric(t, "lars_dns_store_up", "0")
 	if s := in.Stale(); !strings.Contains(s, errStore.Error()) {
 		t.Errorf("Stale() = %q, want the reason", s)
 	}
-	store.setFault(nil, "Load", "Hosts")
+	store.setFault(nil, "Load", "RoutesOf")
 	in.awaitMetric(t, "lars_dns_store_up", "1")
 	in.awaitLoaded(t)
 }

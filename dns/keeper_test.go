@@ -31,7 +31,7 @@ func kept(t *testing.T, path string, key route.Key) []route.Host {
 	if age := time.Since(loaded); age < 0 || age > time.Minute {
 		t.Errorf("the snapshot says that it is %v old", age)
 	}
-	return table.Hosts(key)
+	return route.HostsOf(table.Route(key).Hosts)
 }
 
 func TestStartFromSnapshotWithoutStore(t *testing.T) {
@@ -72,7 +72,7 @@ func TestFinding21SnapshotIsAsOldAsItsConfirmation(t *testing.T) {
 	var old bytes.Buffer
 	store := newFakeStore()
 	store.edit(services{k12: {h1}})
-	if err := route.WriteSnapshot(&old, route.NewTable(101, services{k12: {h1}}), time.Now().Add(-240*time.Hour)); err != nil {
+	if err := route.WriteSnapshot(&old, route.NewTable(101, services{k12: {h1}}.routes()), time.Now().Add(-240*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, old.Bytes(), 0o600); err != nil {
@@ -86,7 +86,7 @@ func TestFinding21SnapshotIsAsOldAsItsConfirmation(t *testing.T) {
 
 func TestBadSnapshotIsIgnored(t *testing.T) {
 	var good bytes.Buffer
-	if err := route.WriteSnapshot(&good, route.NewTable(5, services{k12: {h3}}), time.Now()); err != nil {
+	if err := route.WriteSnapshot(&good, route.NewTable(5, services{k12: {h3}}.routes()), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	flipped := bytes.Clone(good.Bytes())

@@ -98,7 +98,7 @@ func (w *watcher) recordOf(ctx context.Context, cursor, mark route.Mark) (route.
 }
 
 // readAll reads all routes. It gives up when no row comes for grace.
-func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.Key][]route.Host, route.Mark, error) {
+func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.Key]route.Route, route.Mark, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	deadline := time.AfterFunc(grace, func() {
@@ -106,13 +106,19 @@ func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.K
 	})
 	defer deadline.Stop()
 
-	services := make(map[route.Key][]route.Host)
+	services := make(route.Routes)
 	rows := 0
-	mark, err := store.Load(ctx, func(key route.Key, h route.Host) {
-		services[key] = append(services[key], h)
+	count := func() {
 		if rows++; rows%rowsPerGrace == 0 {
 			deadline.Reset(grace)
 		}
+	}
+	mark, err := store.Load(ctx, func(key route.Key, e route.Endpoint) {
+		services.AddHost(key, e)
+		count()
+	}, func(key route.Key, s route.Setting) {
+		services.AddSetting(key, s)
+		count()
 	})
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("load all routes: %w", context.Cause(ctx))

@@ -17,14 +17,14 @@ type slowStore struct {
 	interval time.Duration
 }
 
-func (s slowStore) Load(ctx context.Context, yield func(route.Key, route.Host)) (route.Mark, error) {
+func (s slowStore) Load(ctx context.Context, host func(route.Key, route.Endpoint), _ func(route.Key, route.Setting)) (route.Mark, error) {
 	for i := range s.rows {
 		select {
 		case <-time.After(s.interval):
 		case <-ctx.Done():
 			return route.Mark{}, ctx.Err()
 		}
-		yield(route.Key{Modid: 1, Cmdid: int32(i)}, route.Host{IP: 1, Port: 1})
+		host(route.Key{Modid: 1, Cmdid: int32(i)}, route.Endpoint{Host: route.Host{IP: 1, Port: 1}})
 	}
 	return route.Mark{Version: 7}, nil
 }

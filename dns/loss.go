@@ -25,7 +25,7 @@ func lossOf(from, to *route.Table, changed []route.Key) loss {
 	var l loss
 	l.services, l.of = from.Len()
 	for _, key := range changed {
-		before, after := from.Hosts(key), to.Hosts(key)
+		before, after := from.Route(key).Hosts, to.Route(key).Hosts
 		l.removed += len(minus(before, after))
 		if len(before) > 0 && len(after) == 0 {
 			l.emptied++
@@ -40,14 +40,19 @@ func (l loss) tooMuch(percent int) bool {
 }
 
 // minus returns the hosts of a that are not in b; both are in order.
-func minus(a, b []route.Host) []route.Host {
+func minus(a, b []route.Endpoint) []route.Host {
 	var rest []route.Host
-	for _, h := range a {
-		if _, found := slices.BinarySearchFunc(b, h, route.Host.Compare); !found {
-			rest = append(rest, h)
+	for _, e := range a {
+		if _, found := find(b, e.Host); !found {
+			rest = append(rest, e.Host)
 		}
 	}
 	return rest
+}
+
+// find returns the place of a host among endpoints, which are in order.
+func find(in []route.Endpoint, h route.Host) (at int, found bool) {
+	return slices.BinarySearchFunc(in, h, func(e route.Endpoint, h route.Host) int { return e.Host.Compare(h) })
 }
 
 // digest sums up the hosts that services have in a table. The services are in
@@ -56,13 +61,13 @@ func digest(t *route.Table, keys []route.Key) uint64 {
 	sum := fnv.New64a()
 	var b []byte
 	for _, key := range keys {
-		hosts := t.Hosts(key)
+		hosts := t.Route(key).Hosts
 		b = binary.BigEndian.AppendUint32(b[:0], uint32(key.Modid))
 		b = binary.BigEndian.AppendUint32(b, uint32(key.Cmdid))
 		b = binary.BigEndian.AppendUint32(b, uint32(len(hosts)))
-		for _, h := range hosts {
-			b = binary.BigEndian.AppendUint32(b, h.IP)
-			b = binary.BigEndian.AppendUint16(b, h.Port)
+		for _, e := range hosts {
+			b = binary.BigEndian.AppendUint32(b, e.Host.IP)
+			b = binary.BigEndian.AppendUint16(b, e.Host.Port)
 		}
 		sum.Write(b)
 	}

@@ -215,9 +215,9 @@ func (m *meter) Look(ctx context.Context) (route.Mark, error) {
 	return m.Store.Look(ctx)
 }
 
-func (m *meter) Load(ctx context.Context, yield func(route.Key, route.Host)) (route.Mark, error) {
+func (m *meter) Load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (route.Mark, error) {
 	m.count("Load")
-	return m.Store.Load(ctx, yield)
+	return m.Store.Load(ctx, host, setting)
 }
 
 func (m *meter) Changed(ctx context.Context, after, upTo route.Mark) (route.Changes, error) {
@@ -225,7 +225,7 @@ func (m *meter) Changed(ctx context.Context, after, upTo route.Mark) (route.Chan
 	return m.Store.Changed(ctx, after, upTo)
 }
 
-func (m *meter) Hosts(ctx context.Context, keys []route.Key) (map[route.Key][]route.Host, error) {
-	m.count("Hosts", keys...)
-	return m.Store.Hosts(ctx, keys)
+func (m *meter) RoutesOf(ctx context.Context, keys []route.Key) (map[route.Key]route.Route, error) {
+	m.count("RoutesOf", keys...)
+	return m.Store.RoutesOf(ctx, keys)
 }

@@ -26,7 +26,7 @@ type routes struct {
 // answer returns what an agent of some level gets for a service: 0 is an agent
 // that knows no field of ours, such as one of the C++ stack.
 func (r *routes) answer(t *route.Table, key route.Key, level uint32) larspb.RouteAnswer {
-	a := larspb.RouteAnswer{Key: key, Hosts: t.Hosts(key)}
+	a := larspb.RouteAnswer{Key: key, Hosts: t.Route(key).Hosts}
 	if level > 0 {
 		a.Version, a.Stale, a.Level = t.Version(), r.stale.Load(), larspb.Level
 		a.Removed = len(a.Hosts) == 0 && r.removed.has(key)

@@ -106,7 +106,7 @@ func TestBurstOnRealDatabase(t *testing.T) {
 	p.expect(k12, last)
 	p.expectSilence()
 	calls, asked := m.reset()
-	if calls["Changed"] != 1 || calls["Hosts"] != 1 || calls["Load"] != 0 || fmt.Sprint(asked) != fmt.Sprint([]route.Key{k12}) {
+	if calls["Changed"] != 1 || calls["RoutesOf"] != 1 || calls["Load"] != 0 || fmt.Sprint(asked) != fmt.Sprint([]route.Key{k12}) {
 		t.Errorf("calls %v for services %v, want one of Changed and one of Hosts for %v", calls, asked, k12)
 	}
 }
@@ -140,7 +140,7 @@ func TestDefect36CostOfAnEditOnRealDatabase(t *testing.T) {
 					t.Errorf("%s: the database has read %d rows, want at most %d", e.name, rows, e.rows)
 				}
 				calls, asked := m.reset()
-				if calls["Changed"] != 1 || calls["Hosts"] != 1 || calls["Load"] != 0 || len(asked) != len(e.changes) {
+				if calls["Changed"] != 1 || calls["RoutesOf"] != 1 || calls["Load"] != 0 || len(asked) != len(e.changes) {
 					t.Errorf("%s: calls %v for %d services, want one of Changed and of Hosts for %d",
 						e.name, calls, len(asked), len(e.changes))
 				}

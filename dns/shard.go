@@ -132,13 +132,13 @@ func (s *shard) isRowless(key route.Key, hasAudience bool) bool {
 		return ok
 	}
 	table := s.routes.table.Load()
-	return table != nil && len(table.Hosts(key)) == 0
+	return table != nil && len(table.Route(key).Hosts) == 0
 }
 
 // recount counts an audience anew, after a change of its service.
 func (s *shard) recount(key route.Key) {
 	_, was := s.rowless[key]
-	is := len(s.routes.table.Load().Hosts(key)) == 0
+	is := len(s.routes.table.Load().Route(key).Hosts) == 0
 	switch {
 	case is == was:
 		return

@@ -15,19 +15,19 @@ type Store interface {
 	// means that something was recorded.
 	Look(ctx context.Context) (route.Mark, error)
 
-	// Load calls yield for each host of each service, in any order, and
-	// returns the mark of the state that it read. It does not call yield
-	// after it has returned.
-	Load(ctx context.Context, yield func(route.Key, route.Host)) (route.Mark, error)
+	// Load calls host for each host of each service and setting for each setting
+	// of each service, in any order, and returns the mark of the state that it
+	// read. It calls neither after it has returned.
+	Load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (route.Mark, error)
 
 	// Changed returns what was recorded after one mark, up to another. If it
 	// may miss any service it fails with route.ErrHistoryGone, and returns
 	// those that are on record.
 	Changed(ctx context.Context, after, upTo route.Mark) (route.Changes, error)
 
-	// Hosts returns the present hosts of services: at least as new as the
+	// RoutesOf returns the present routes of services: at least as new as the
 	// mark that was read last.
-	Hosts(ctx context.Context, keys []route.Key) (map[route.Key][]route.Host, error)
+	RoutesOf(ctx context.Context, keys []route.Key) (map[route.Key]route.Route, error)
 }
 
 // maxNamedRows bounds the rows that BadRows remembers.

@@ -82,7 +82,7 @@ func (c *Config) covers(a route.Acceptance, table *route.Table) bool {
 func (w *watcher) takeFirst(l loaded) {
 	w.svc.publish(l.table, nil)
 	w.watchLengths(l.table, func(yield func(route.Key) bool) {
-		l.table.All(func(key route.Key, _ []route.Host) bool { return yield(key) })
+		l.table.All(func(key route.Key, _ route.Route) bool { return yield(key) })
 	})
 }
 
@@ -138,10 +138,10 @@ func (w *watcher) bring(l loaded, keys []route.Key, edited bool) {
 	if len(keys) == 0 && w.cursor.Version == w.svc.routes.table.Load().Version() {
 		return
 	}
-	changes := make(map[route.Key][]route.Host, len(keys))
+	changes := make(map[route.Key]route.Route, len(keys))
 	for _, key := range keys {
-		changes[key] = l.table.Hosts(key)
-		if edited && len(changes[key]) == 0 {
+		changes[key] = l.table.Route(key)
+		if edited && len(changes[key].Hosts) == 0 {
 			w.svc.routes.removed.add(key)
 		}
 	}

@@ -172,30 +172,30 @@ func (w *watcher) advance(ctx context.Context, mark route.Mark) error {
 		return err
 	}
 	keys := changes.Keys
-	hosts := make(map[route.Key][]route.Host, len(keys))
+	routes := make(map[route.Key]route.Route, len(keys))
 	for chunk := range slices.Chunk(keys, hostsChunk) {
-		if err := w.hosts(ctx, chunk, hosts); err != nil {
+		if err := w.routesOf(ctx, chunk, routes); err != nil {
 			return err
 		}
 	}
-	w.apply(mark, hosts)
+	w.apply(mark, routes)
 	w.counts.deltaTime.Observe(time.Since(start).Seconds())
 	return nil
 }
 
 // apply puts services into the table and moves the cursor.
-func (w *watcher) apply(mark route.Mark, hosts map[route.Key][]route.Host) {
+func (w *watcher) apply(mark route.Mark, routes map[route.Key]route.Route) {
 	old := w.svc.routes.table.Load()
-	table := old.With(mark.Version, hosts)
+	table := old.With(mark.Version, routes)
 	var changed []route.Key
-	for key := range hosts {
+	for key := range routes {
 		if w.since != nil {
 			w.since[key] = struct{}{}
 		}
-		if !slices.Equal(old.Hosts(key), table.Hosts(key)) {
+		if !old.Route(key).Equal(table.Route(key)) {
 			changed = append(changed, key)
 		}
-		if len(table.Hosts(key)) == 0 {
+		if len(table.Route(key).Hosts) == 0 {
 			w.svc.routes.removed.add(key) // it is on record, so an edit did it
 		}
 	}
@@ -209,10 +209,10 @@ func (w *watcher) replace(table *route.Table, changed []route.Key) {
 	w.svc.publish(table, changed)
 	now := time.Now()
 	for _, key := range changed {
-		if len(table.Hosts(key)) > 0 {
+		if len(table.Route(key).Hosts) > 0 {
 			w.svc.routes.removed.drop(key)
 		}
-		w.changes.note(key, old.Hosts(key), table.Hosts(key), table.Version(), now)
+		w.changes.note(key, old.Route(key).Hosts, table.Route(key).Hosts, table.Version(), now)
 	}
 	w.watchLengths(table, slices.Values(changed))
 	if len(changed) > 0 {
@@ -228,7 +228,7 @@ func (w *watcher) keep() {
 // so.
 func (w *watcher) watchLengths(table *route.Table, keys iter.Seq[route.Key]) {
 	for key := range keys {
-		hosts := table.Hosts(key)
+		hosts := table.Route(key).Hosts
 		_, known := w.cut[key]
 		fit := larspb.RouteAnswer{Key: key, Hosts: hosts}.Fitting(larspb.MaxBody)
 		switch {
@@ -254,16 +254,16 @@ func (w *watcher) changed(ctx context.Context, upTo route.Mark) (route.Changes, 
 	return w.cfg.Store.Changed(ctx, w.cursor, upTo)
 }
 
-func (w *watcher) hosts(ctx context.Context, keys []route.Key, into map[route.Key][]route.Host) error {
+func (w *watcher) routesOf(ctx context.Context, keys []route.Key, into map[route.Key]route.Route) error {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.QueryTimeout)
 	defer cancel()
-	hosts, err := w.cfg.Store.Hosts(ctx, keys)
+	routes, err := w.cfg.Store.RoutesOf(ctx, keys)
 	if err != nil {
 		return err
 	}
 	for _, key := range keys {
-		into[key] = nil // also if the store leaves out what has no hosts
+		into[key] = route.Route{} // also if the store leaves out what has no hosts
 	}
-	maps.Copy(into, hosts)
+	maps.Copy(into, routes)
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 func benchEngine(services int) *Engine {
 	e := testEngine(0)
 	for i := range services {
-		e.Restore(route.Key{Modid: 1, Cmdid: int32(i)}, hostsN(10), 0, 0)
+		e.Restore(route.Key{Modid: 1, Cmdid: int32(i)}, route.Of(hostsN(10)...), 0, 0)
 	}
 	return e
 }

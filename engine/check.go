@@ -37,8 +37,8 @@ func (e *Engine) checkShard(sh *shard) error {
 		if s.key != key || e.shardOf(key) != sh {
 			return fmt.Errorf("engine: service %v is at the place of %v", s.key, key)
 		}
-		if (s.balancer == nil) != (len(s.hosts) == 0) || (s.account == nil) != (s.balancer == nil) {
-			return fmt.Errorf("engine: service %v: %d hosts, balancer %v, account %v", key, len(s.hosts), s.balancer, s.account)
+		if (s.balancer == nil) != (len(s.route.Hosts) == 0) || (s.account == nil) != (s.balancer == nil) {
+			return fmt.Errorf("engine: service %v: %d hosts, balancer %v, account %v", key, len(s.route.Hosts), s.balancer, s.account)
 		}
 	}
 	return nil
@@ -53,7 +53,7 @@ func (l *list) check(hosts bool) error {
 			return fmt.Errorf("engine: service %v is in the list before %v, which was used earlier", s.key, s.next.key)
 		}
 		if (s.balancer != nil) != hosts {
-			return fmt.Errorf("engine: service %v with %d hosts is in the other list", s.key, len(s.hosts))
+			return fmt.Errorf("engine: service %v with %d hosts is in the other list", s.key, len(s.route.Hosts))
 		}
 	}
 	for s := l.last; s != nil; s = s.prev {

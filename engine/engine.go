@@ -20,9 +20,12 @@ const minEmpty = 16
 
 // Config describes an engine.
 type Config struct {
-	// NewBalancer returns the balancer of a service, without hosts. It must be
-	// safe for concurrent use.
-	NewBalancer func(key route.Key) lb.Balancer
+	// NewBalancer returns the balancer of a service with these settings. have is
+	// the one that it has, nil if none: it is returned, reconfigured, if it can go
+	// on, so that the state of its hosts stays. Another one is without hosts. It
+	// is called under the lock of a part, must be safe for concurrent use, and
+	// must not call the engine.
+	NewBalancer func(key route.Key, settings []route.Setting, have lb.Balancer) lb.Balancer
 
 	// UpdateTimeout is the age at which a route is pulled again.
 	UpdateTimeout time.Duration
@@ -102,7 +105,7 @@ func (e *Engine) Pick(key route.Key, avoid route.Host, now time.Duration) (host 
 // Interest returns all hosts of a service, which the caller must not change, for
 // a program that asks for them; whether the dns service had to leave some out;
 // and whether the route has to be pulled now.
-func (e *Engine) Interest(key route.Key, now time.Duration) (hosts []route.Host, truncated, pull bool) {
+func (e *Engine) Interest(key route.Key, now time.Duration) (hosts []route.Endpoint, truncated, pull bool) {
 	sh := e.shardOf(key)
 	sh.mu.Lock()
 	sh.counters.Interests++
@@ -113,7 +116,7 @@ func (e *Engine) Interest(key route.Key, now time.Duration) (hosts []route.Host,
 	}
 	s.asked = now
 	sh.touch(s, now)
-	hosts, truncated, pull = s.hosts, s.truncated, s.pull(now, e.cfg.UpdateTimeout)
+	hosts, truncated, pull = s.route.Hosts, s.truncated, s.pull(now, e.cfg.UpdateTimeout)
 	sh.mu.Unlock()
 	return hosts, truncated, pull
 }
@@ -165,9 +168,9 @@ func (e *Engine) create(key route.Key, now time.Duration) bool {
 	return created
 }
 
-// Restore adds a service with the hosts that it had before the start, unless it
-// is there already.
-func (e *Engine) Restore(key route.Key, hosts []route.Host, updated, now time.Duration) {
+// Restore adds a service with the route that it had before the start, which has
+// hosts, unless it is there already.
+func (e *Engine) Restore(key route.Key, r route.Route, updated, now time.Duration) {
 	s := newService(key, LongAgo)
 	s.updated, s.answered = updated, updated
 	sh := e.shardOf(key)
@@ -175,7 +178,7 @@ func (e *Engine) Restore(key route.Key, hosts []route.Host, updated, now time.Du
 	if sh.services[key] == nil {
 		sh.add(s)
 		e.empty.Add(1)
-		e.setHosts(sh, s, hosts, now)
+		e.setRoute(sh, s, r, now)
 	}
 	sh.mu.Unlock()
 	e.makeRoom()
@@ -202,12 +205,13 @@ func (e *Engine) each(f func(*shard, *service)) {
 	}
 }
 
-// Table returns the hosts of all services. The slices are not to be changed.
-func (e *Engine) Table() map[route.Key][]route.Host {
-	services := make(map[route.Key][]route.Host)
+// Table returns the routes of all services with hosts. The slices are not to be
+// changed.
+func (e *Engine) Table() map[route.Key]route.Route {
+	services := make(map[route.Key]route.Route)
 	e.each(func(_ *shard, s *service) {
 		if s.balancer != nil {
-			services[s.key] = s.hosts
+			services[s.key] = s.route
 		}
 	})
 	return services

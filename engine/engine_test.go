@@ -66,7 +66,7 @@ func TestGetRouteStates(t *testing.T) {
 		t.Errorf("unknown service: %v, pull %v", hosts, pull)
 	}
 	r.update(key12, hostsN(2), false, start)
-	if hosts, _, pull := r.Interest(key12, start+timeout); !slices.Equal(hosts, hostsN(2)) || pull {
+	if hosts, _, pull := r.Interest(key12, start+timeout); !slices.Equal(route.HostsOf(hosts), hostsN(2)) || pull {
 		t.Errorf("young route: %v, pull %v", hosts, pull)
 	}
 	if _, _, pull := r.Interest(key12, start+timeout+1); !pull {
@@ -337,7 +337,7 @@ func TestDefect03UpdateUnderLoad(t *testing.T) {
 	wg.Wait()
 	checkInvariants(t, r)
 	r.update(key12, hostsN(2), false, 0)
-	if hosts, _, _ := r.Interest(key12, 0); !slices.Equal(hosts, hostsN(2)) {
+	if hosts, _, _ := r.Interest(key12, 0); !slices.Equal(route.HostsOf(hosts), hostsN(2)) {
 		t.Errorf("hosts %v at the end", hosts)
 	}
 }
@@ -346,8 +346,8 @@ func TestDefect03UpdateUnderLoad(t *testing.T) {
 // back meanwhile.
 func TestHotPathDoesNotAllocate(t *testing.T) {
 	e := testEngine(0)
-	e.Restore(key12, hostsN(5), 0, 0)
-	e.Restore(route.Key{Modid: 3}, hostsN(5), 0, 0)
+	e.Restore(key12, route.Of(hostsN(5)...), 0, 0)
+	e.Restore(route.Key{Modid: 3}, route.Of(hostsN(5)...), 0, 0)
 	var now time.Duration
 	var events []Event
 	i := 0

@@ -12,7 +12,7 @@ import (
 // wantHosts checks the hosts of a service.
 func wantHosts(t *testing.T, e *Engine, key route.Key, now time.Duration, want []route.Host) {
 	t.Helper()
-	if got, _, _ := e.Interest(key, now); !slices.Equal(got, want) {
+	if got, _, _ := e.Interest(key, now); !slices.Equal(route.HostsOf(got), want) {
 		t.Errorf("at %v: hosts %v, want %v", now, got, want)
 	}
 }
@@ -36,8 +36,8 @@ func TestFinding16OlderStaleAnswerIsIgnored(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := testEngine(0)
 			e.pick(key12, time.Hour)
-			e.Update(key12, Route{Hosts: hostsN(1), Version: 7}, time.Hour)
-			tt.r.Hosts = hostsN(3)
+			e.Update(key12, Route{Hosts: route.Of(hostsN(1)...).Hosts, Version: 7}, time.Hour)
+			tt.r.Hosts = route.Of(hostsN(3)...).Hosts
 			o := e.Update(key12, tt.r, time.Hour+time.Second)
 			if o.Outdated == tt.taken || o.Changed != tt.taken {
 				t.Errorf("outcome %+v", o)
@@ -47,9 +47,9 @@ func TestFinding16OlderStaleAnswerIsIgnored(t *testing.T) {
 	}
 	e := testEngine(0)
 	e.pick(key12, time.Hour)
-	e.Update(key12, Route{Hosts: hostsN(1), Version: 7}, time.Hour)
+	e.Update(key12, Route{Hosts: route.Of(hostsN(1)...).Hosts, Version: 7}, time.Hour)
 	e.Update(key12, Route{Removed: true, Version: 8}, time.Hour)
-	e.Update(key12, Route{Hosts: hostsN(1), Version: 7, Stale: true}, time.Hour)
+	e.Update(key12, Route{Hosts: route.Of(hostsN(1)...).Hosts, Version: 7, Stale: true}, time.Hour)
 	wantHosts(t, e, key12, time.Hour, nil)
 	if n := e.Counters().Outdated; n != 1 {
 		t.Errorf("%d outdated answers are counted, want 1", n)
@@ -63,7 +63,7 @@ func TestFinding17EmptiedRouteKeepsItsHosts(t *testing.T) {
 	start := time.Hour
 	e := testEngine(0)
 	e.pick(key12, start)
-	e.Update(key12, Route{Hosts: hostsN(2)}, start)
+	e.Update(key12, Route{Hosts: route.Of(hostsN(2)...).Hosts}, start)
 	if o := e.Update(key12, Route{}, start); !o.Emptied || o.Changed {
 		t.Errorf("the first empty answer: %+v", o)
 	}
@@ -88,9 +88,9 @@ func TestFinding17EmptiedRouteKeepsItsHosts(t *testing.T) {
 	wantHosts(t, e, key12, start+time.Minute, nil)
 	checkInvariants(t, e)
 
-	e.Update(key12, Route{Hosts: hostsN(2)}, start+time.Minute)
+	e.Update(key12, Route{Hosts: route.Of(hostsN(2)...).Hosts}, start+time.Minute)
 	e.Update(key12, Route{}, start+time.Minute)
-	e.Update(key12, Route{Hosts: hostsN(1)}, start+time.Minute)
+	e.Update(key12, Route{Hosts: route.Of(hostsN(1)...).Hosts}, start+time.Minute)
 	e.Tick(start + time.Hour)
 	wantHosts(t, e, key12, start+time.Hour, hostsN(1)) // they had come back
 	if o := e.Update(key12, Route{Removed: true}, start+time.Hour); !o.Changed {
@@ -252,8 +252,8 @@ func TestFinding34HostsThatCanBeCalled(t *testing.T) {
 func TestFinding36UpdateReturnsWhatChanged(t *testing.T) {
 	e := testEngine(0)
 	e.pick(key12, time.Hour)
-	e.Update(key12, Route{Hosts: hostsN(3), Version: 1}, time.Hour)
-	o := e.Update(key12, Route{Hosts: hostsN(4)[1:], Version: 2}, time.Hour)
+	e.Update(key12, Route{Hosts: route.Of(hostsN(3)...).Hosts, Version: 1}, time.Hour)
+	o := e.Update(key12, Route{Hosts: route.Of(hostsN(4)[1:]...).Hosts, Version: 2}, time.Hour)
 	if !o.Changed || !slices.Equal(o.Added, hostsN(4)[3:]) || !slices.Equal(o.Removed, hostsN(1)) || o.Version != 2 || o.Key != key12 {
 		t.Errorf("outcome %+v", o)
 	}

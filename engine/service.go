@@ -56,7 +56,7 @@ type service struct {
 
 	balancer lb.Balancer     // nil exactly while there are no hosts
 	account  *ledger.Account // likewise
-	hosts    []route.Host    // without duplicates; replaced, never changed, so it may be read without the lock
+	route    route.Route     // hosts without duplicates; its slices are replaced, never changed, so they may be read without the lock
 	version  uint64          // of the last answer; 0: it had none
 	picks    uint64
 

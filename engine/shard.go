@@ -119,7 +119,7 @@ func (sh *shard) drop(s *service) {
 	sh.confirm(s)
 	sh.closeAccount(s)
 	sh.known.remove(s)
-	s.balancer, s.account, s.hosts = nil, nil, nil
+	s.balancer, s.account, s.route = nil, nil, route.Route{}
 	sh.empty.insert(s)
 }
 

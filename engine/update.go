@@ -9,11 +9,12 @@ import (
 
 // Route is an answer or a push of a dns service.
 type Route struct {
-	Hosts     []route.Host // none: the service has no hosts
-	Version   uint64       // of the table of the dns service; 0: not known
-	Stale     bool         // the table could not be confirmed lately
-	Removed   bool         // there are no hosts because an edit made it so
-	Truncated bool         // these are not all hosts
+	Hosts     []route.Endpoint // each host once; none: the service has no hosts
+	Settings  []route.Setting
+	Version   uint64 // of the table of the dns service; 0: not known
+	Stale     bool   // the table could not be confirmed lately
+	Removed   bool   // there are no hosts because an edit made it so
+	Truncated bool   // these are not all hosts
 }
 
 // Outcome is what became of a Route.
@@ -22,16 +23,18 @@ type Outcome struct {
 	Push     bool // no pull was under way
 	Outdated bool // a stale table, older than the route that is known: it was ignored
 	Emptied  bool // from now on the hosts are kept although the route has none
-	Changed  bool // the hosts are others than before
+	Changed  bool // the route is another one than before
 
 	Change // what changed
 }
 
-// Change is how the hosts of a service differ from those before.
+// Change is how the route of a service differs from the one before.
 type Change struct {
 	Key            route.Key
 	Added, Removed []route.Host
-	Version        uint64 // of the route that brought it; 0: not known
+	Altered        []route.Endpoint // with another weight or zone
+	Resettled      bool             // the settings are others
+	Version        uint64           // of the route that brought it; 0: not known
 }
 
 // Update makes the hosts of the route those of the service. A route that turns
@@ -64,8 +67,10 @@ func (e *Engine) take(key route.Key, r Route, now time.Duration) Outcome {
 	}
 	sh.confirm(s)
 	s.empty, s.updated = 0, now
-	if o.Changed = !slices.Equal(r.Hosts, s.hosts); o.Changed {
-		o.Added, o.Removed = e.setHosts(sh, s, r.Hosts, now)
+	next := route.Route{Hosts: r.Hosts, Settings: r.Settings}
+	if o.Changed = !next.Equal(s.route); o.Changed {
+		o.Change = e.setRoute(sh, s, next, now)
+		o.Key, o.Version = key, r.Version
 	}
 	return o
 }
@@ -92,39 +97,70 @@ func (e *Engine) takeEmpty(sh *shard, s *service, removed bool, now time.Duratio
 
 // drop takes the hosts of a service away and returns them.
 func (e *Engine) drop(sh *shard, s *service) []route.Host {
-	hosts := s.hosts
+	hosts := route.HostsOf(s.route.Hosts)
 	sh.drop(s)
 	e.known.Add(-1)
 	e.empty.Add(1)
 	return hosts
 }
 
-// setHosts makes hosts those of the service and returns how they differ from
-// those before.
-func (e *Engine) setHosts(sh *shard, s *service, hosts []route.Host, now time.Duration) (added, removed []route.Host) {
-	before := s.hosts
+// setRoute makes r, which has hosts, the route of the service and returns how it
+// differs from the one before.
+func (e *Engine) setRoute(sh *shard, s *service, r route.Route, now time.Duration) Change {
+	c := Change{Resettled: !slices.Equal(r.Settings, s.route.Settings)}
 	if s.balancer == nil {
 		sh.empty.remove(s)
-		s.balancer = e.cfg.NewBalancer(s.key)
+		s.balancer = e.cfg.NewBalancer(s.key, r.Settings, nil)
 		s.account = sh.ledger.Open(s.key, nil)
 		sh.known.insert(s)
 		e.empty.Add(-1)
 		e.known.Add(1)
+	} else if c.Resettled {
+		e.resettle(sh, s, r.Settings)
 	}
-	for _, h := range hosts {
-		if !s.account.Has(h) {
-			added = append(added, h)
+	c.Added, c.Removed, c.Altered = compare(s.route.Hosts, r.Hosts)
+	sh.ledger.Update(s.account, route.HostsOf(r.Hosts))
+	s.balancer.Update(r.Hosts, now)
+	s.route = route.Route{Hosts: slices.Clone(r.Hosts), Settings: slices.Clone(r.Settings)}
+	return c
+}
+
+// resettle gives a service that has hosts the balancer for other settings. In
+// another balancer than before no host is ejected.
+func (e *Engine) resettle(sh *shard, s *service, settings []route.Setting) {
+	sh.takeEvents(s)
+	b := e.cfg.NewBalancer(s.key, settings, s.balancer)
+	if b == s.balancer {
+		return
+	}
+	s.balancer = b
+	for _, h := range s.route.Hosts {
+		s.account.SetOverload(h.Host, false)
+	}
+}
+
+// compare returns the hosts that only after has, those that only before has, and
+// those of after that have another weight or zone in before.
+func compare(before, after []route.Endpoint) (added, removed []route.Host, altered []route.Endpoint) {
+	had := make(map[route.Host]route.Endpoint, len(before))
+	for _, e := range before {
+		had[e.Host] = e
+	}
+	for _, e := range after {
+		switch was, ok := had[e.Host]; {
+		case !ok:
+			added = append(added, e.Host)
+		case was != e:
+			altered = append(altered, e)
+		}
+		delete(had, e.Host)
+	}
+	for _, e := range before {
+		if _, gone := had[e.Host]; gone {
+			removed = append(removed, e.Host)
 		}
 	}
-	sh.ledger.Update(s.account, hosts)
-	for _, h := range before {
-		if !s.account.Has(h) {
-			removed = append(removed, h)
-		}
-	}
-	s.balancer.Update(route.AppendEndpoints(nil, hosts), now)
-	s.hosts = slices.Clone(hosts)
-	return added, removed
+	return added, removed, altered
 }
 
 // ConnectionStarted is the reset of a connection to a dns service that starts:

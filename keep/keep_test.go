@@ -27,7 +27,7 @@ func tableOf(t *testing.T, version uint64, addr string) *route.Table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return route.NewTable(version, map[route.Key][]route.Host{key: {h}})
+	return route.NewTable(version, map[route.Key]route.Route{key: route.Of(h)})
 }
 
 // source is a table with the moment at which it was right, set by a test.
@@ -93,7 +93,7 @@ func TestKeepsATableForTheNextStart(t *testing.T) {
 	stop()
 	second := keep.New(keep.Config{Path: path, Source: s.get})
 	table, got := second.Load()
-	if table == nil || table.Version() != 7 || len(table.Hosts(key)) != 1 {
+	if table == nil || table.Version() != 7 || len(table.Route(key).Hosts) != 1 {
 		t.Fatalf("loaded %v", table)
 	}
 	if d := asOf.Sub(got); d < 0 || d > 2*time.Second {

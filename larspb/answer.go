@@ -9,7 +9,7 @@ import (
 // RouteAnswer is a GetRouteResponse.
 type RouteAnswer struct {
 	Key       route.Key
-	Hosts     []route.Host
+	Hosts     []route.Endpoint
 	Seq       uint32
 	Truncated bool   // hosts are left out
 	Version   uint64 // of the table; 0: not known
@@ -28,8 +28,8 @@ func (a RouteAnswer) Append(b []byte, limit int) []byte {
 	fit := a.Fitting(limit)
 	b = appendInt32(b, 1, a.Key.Modid)
 	b = appendInt32(b, 2, a.Key.Cmdid)
-	for _, h := range a.Hosts[:fit] {
-		b = appendHost(b, 3, int32(h.IP), int32(h.Port))
+	for _, e := range a.Hosts[:fit] {
+		b = appendHost(b, 3, int32(e.Host.IP), int32(e.Host.Port))
 	}
 	b = appendField(b, 10, uint64(a.Seq))
 	b = appendBool(b, 11, a.Truncated || fit < len(a.Hosts))
@@ -48,8 +48,8 @@ func (a RouteAnswer) Fitting(limit int) int {
 	if len(a.Hosts) <= room/maxHostSize {
 		return len(a.Hosts)
 	}
-	for i, h := range a.Hosts {
-		if room -= messageSize(int32Size(int32(h.IP)) + int32Size(int32(h.Port))); room < 0 {
+	for i, e := range a.Hosts {
+		if room -= messageSize(int32Size(int32(e.Host.IP)) + int32Size(int32(e.Host.Port))); room < 0 {
 			return i
 		}
 	}
@@ -105,6 +105,6 @@ func (a *RouteAnswer) parseHost(b []byte) error {
 		a.Refused++
 		return nil
 	}
-	a.Hosts = append(a.Hosts, h)
+	a.Hosts = append(a.Hosts, route.Endpoint{Host: h, Weight: route.DefaultWeight})
 	return nil
 }

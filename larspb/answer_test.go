@@ -17,8 +17,8 @@ func (a RouteAnswer) generated() *GetRouteResponse {
 		Modid: a.Key.Modid, Cmdid: a.Key.Cmdid, Seq: a.Seq, Truncated: a.Truncated,
 		Version: a.Version, Stale: a.Stale, Removed: a.Removed, Level: a.Level,
 	}
-	for _, h := range a.Hosts {
-		m.Host = append(m.Host, &HostInfo{Ip: int32(h.IP), Port: int32(h.Port)})
+	for _, e := range a.Hosts {
+		m.Host = append(m.Host, &HostInfo{Ip: int32(e.Host.IP), Port: int32(e.Host.Port)})
 	}
 	return m
 }
@@ -53,8 +53,8 @@ func checkAnswer(t rapid.TB, a RouteAnswer, limit int) {
 }
 
 func TestRouteAnswerEqualsGenerated(t *testing.T) {
-	host := rapid.Custom(func(t *rapid.T) route.Host {
-		return route.Host{IP: rapid.Uint32Min(1).Draw(t, "ip"), Port: rapid.Uint16Min(1).Draw(t, "port")}
+	host := rapid.Custom(func(t *rapid.T) route.Endpoint {
+		return route.Endpoint{Host: route.Host{IP: rapid.Uint32Min(1).Draw(t, "ip"), Port: rapid.Uint16Min(1).Draw(t, "port")}, Weight: route.DefaultWeight}
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		a := RouteAnswer{
@@ -80,13 +80,13 @@ func FuzzRouteAnswer(f *testing.F) {
 		for i := range hosts {
 			hosts[i] = route.Host{IP: max(1, ip+uint32(i*i)), Port: max(1, port-uint16(i))}
 		}
-		a := RouteAnswer{Key: route.Key{Modid: modid, Cmdid: cmdid}, Hosts: hosts, Seq: seq, Version: version}
+		a := RouteAnswer{Key: route.Key{Modid: modid, Cmdid: cmdid}, Hosts: route.AppendEndpoints(nil, hosts), Seq: seq, Version: version}
 		checkAnswer(t, a, max(60, min(limit, MaxDatagramBody)))
 	})
 }
 
 // manyHosts returns hosts of the longest or the shortest encoding.
-func manyHosts(n int, long bool) []route.Host {
+func manyHosts(n int, long bool) []route.Endpoint {
 	hosts := make([]route.Host, n)
 	for i := range hosts {
 		hosts[i] = route.Host{IP: 1, Port: uint16(i%127 + 1)}
@@ -94,7 +94,7 @@ func manyHosts(n int, long bool) []route.Host {
 			hosts[i] = route.Host{IP: math.MaxUint32 - uint32(i), Port: 65535}
 		}
 	}
-	return hosts
+	return route.AppendEndpoints(nil, hosts)
 }
 
 func TestRouteAnswerIsCutAtOneFrame(t *testing.T) {

@@ -318,7 +318,7 @@ func roundTrip[T comparable](t *rapid.T, want T, encode func(T, []byte) []byte, 
 
 func TestWireAllocations(t *testing.T) {
 	buf := make([]byte, 0, 128)
-	hosts, results := make([]route.Host, 0, 20), make([]CallResult, 0, 20)
+	hosts, results := make([]route.Endpoint, 0, 20), make([]CallResult, 0, 20)
 	answer := RouteAnswer{Key: route.Key{Modid: 1, Cmdid: 2}, Hosts: manyHosts(10, true), Version: 1 << 40, Level: Level}
 	report := longestReport(10)
 	buf = slices.Grow(buf, 1000)

@@ -9,7 +9,7 @@ func BenchmarkHosts(b *testing.B) {
 	table := NewTable(1, services(200_000, 5))
 	b.ReportAllocs()
 	for b.Loop() {
-		table.Hosts(Key{1000, 50})
+		table.Route(Key{1000, 50})
 	}
 }
 

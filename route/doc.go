@@ -5,9 +5,9 @@
 // that did not change, so readers never wait and an edit costs in proportion
 // to what it touches. Diff returns the services that differ between two tables.
 //
-//	t := route.NewTable(7, map[route.Key][]route.Host{k: hosts})
-//	t = t.With(8, map[route.Key][]route.Host{k: nil}) // k is gone
-//	hosts := t.Hosts(k)
+//	t := route.NewTable(7, map[route.Key]route.Route{k: {Hosts: hosts}})
+//	t = t.With(8, map[route.Key]route.Route{k: {}}) // k is gone
+//	hosts := t.Route(k).Hosts
 //
 // Everything here is pure and safe for concurrent use.
 package route

@@ -60,7 +60,7 @@ func WriteSnapshot(w io.Writer, t *Table, loaded time.Time) error {
 	slices.SortFunc(keys, Key.Compare)
 	last := int64(math.MinInt32)
 	for _, key := range keys {
-		s.service(uint64(int64(key.Modid)-last), key.Cmdid, t.Hosts(key))
+		s.service(uint64(int64(key.Modid)-last), key.Cmdid, HostsOf(t.Route(key).Hosts))
 		last = int64(key.Modid)
 	}
 	s.buf = binary.LittleEndian.AppendUint32(s.buf[:0], s.crc)
@@ -148,7 +148,7 @@ func (s *snapshotReader) read() (*Table, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	// The counts are not yet proven, so they reserve no memory.
-	services := make(map[Key][]Host)
+	services := make(map[Key]Route)
 	last := Key{math.MinInt32, math.MinInt32}
 	for first := true; s.services > 0; s.services-- {
 		key, hosts, err := s.service(last.Modid)
@@ -158,7 +158,7 @@ func (s *snapshotReader) read() (*Table, time.Time, error) {
 		if !first && key.Compare(last) <= 0 {
 			return nil, time.Time{}, bad("services are not in order")
 		}
-		services[key], last, first = hosts, key, false
+		services[key], last, first = Of(hosts...), key, false
 	}
 	if err := s.trailer(); err != nil {
 		return nil, time.Time{}, err

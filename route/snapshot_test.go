@@ -27,10 +27,10 @@ func snapshotOf(t testing.TB, table *Table) []byte {
 	return b.Bytes()
 }
 
-func contents(t *Table) map[Key][]Host {
-	m := make(map[Key][]Host)
-	for key, hosts := range t.All {
-		m[key] = hosts
+func contents(t *Table) map[Key]Route {
+	m := make(map[Key]Route)
+	for key, r := range t.All {
+		m[key] = r
 	}
 	return m
 }
@@ -49,13 +49,13 @@ func checkRoundTrip(t interface{ Fatalf(string, ...any) }, table *Table, encoded
 }
 
 func smallTable() *Table {
-	return NewTable(7, map[Key][]Host{
-		{1, 2}:                         {{1, 80}, {1, 81}, {math.MaxUint32, 65535}},
-		{1, 3}:                         {{0xC0A80171, 7777}},
-		{math.MinInt32, math.MinInt32}: {{5, 5}},
-		{math.MinInt32, 0}:             {{5, 6}},
-		{math.MaxInt32, math.MaxInt32}: {{5, 7}},
-		{-1, -1}:                       {{5, 8}},
+	return NewTable(7, map[Key]Route{
+		{1, 2}:                         Of(Host{1, 80}, Host{1, 81}, Host{math.MaxUint32, 65535}),
+		{1, 3}:                         Of(Host{0xC0A80171, 7777}),
+		{math.MinInt32, math.MinInt32}: Of(Host{5, 5}),
+		{math.MinInt32, 0}:             Of(Host{5, 6}),
+		{math.MaxInt32, math.MaxInt32}: Of(Host{5, 7}),
+		{-1, -1}:                       Of(Host{5, 8}),
 	})
 }
 
@@ -71,7 +71,10 @@ func TestSnapshotRoundTripRandom(t *testing.T) {
 		return Host{rapid.Uint32Min(1).Draw(t, "ip"), rapid.Uint16Min(1).Draw(t, "port")}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
-		services := rapid.MapOf(key, rapid.SliceOfN(host, 1, 9)).Draw(rt, "services")
+		services := make(map[Key]Route)
+		for key, hosts := range rapid.MapOf(key, rapid.SliceOfN(host, 1, 9)).Draw(rt, "services") {
+			services[key] = Of(hosts...)
+		}
 		table := NewTable(rapid.Uint64().Draw(rt, "version"), services)
 		checkRoundTrip(rt, table, snapshotOf(t, table))
 	})

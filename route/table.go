@@ -10,7 +10,7 @@ const (
 	fanout     = 1 << fanoutBits
 )
 
-// Table maps services to their hosts. Immutable after NewTable or With.
+// Table maps services to their routes. Immutable after NewTable or With.
 type Table struct {
 	version  uint64
 	services int
@@ -20,27 +20,29 @@ type Table struct {
 
 type node [fanout][]entry
 
-// entry is one service. Invariant: hosts is sorted, without duplicates, and
-// not empty.
+// entry is one service. Invariant: the hosts of the route are sorted, without
+// duplicates, and not none; its settings are sorted, without duplicates.
 type entry struct {
 	key   Key
-	hosts []Host
+	route Route
 }
 
 // NewTable returns a table of these services. The version is the caller's
-// mark of what it loaded. Hosts are copied, sorted and freed of duplicates; a
-// service without hosts is left out.
-func NewTable(version uint64, services map[Key][]Host) *Table {
+// mark of what it loaded. Routes are copied, their hosts sorted by host and
+// their settings by name, of duplicates the first stays; a service without hosts
+// is left out.
+func NewTable(version uint64, services map[Key]Route) *Table {
 	return new(Table).With(version, services)
 }
 
-// With returns a table in which each service of changes has exactly the hosts
-// given there, none meaning that the service is gone. t does not change.
-func (t *Table) With(version uint64, changes map[Key][]Host) *Table {
+// With returns a table in which each service of changes has exactly the route
+// given there, one without hosts meaning that the service is gone. t does not
+// change.
+func (t *Table) With(version uint64, changes map[Key]Route) *Table {
 	next := *t
 	next.version = version
 	var owned [fanout]bool // nodes that next does not share with t
-	for key, hosts := range changes {
+	for key, r := range changes {
 		i, j := slot(key)
 		switch {
 		case next.nodes[i] == nil:
@@ -50,7 +52,7 @@ func (t *Table) With(version uint64, changes map[Key][]Host) *Table {
 			next.nodes[i] = &clone
 		}
 		owned[i] = true
-		next.replace(&next.nodes[i][j], entry{key, normalize(hosts)})
+		next.replace(&next.nodes[i][j], entry{key, r.normalize()})
 	}
 	return &next
 }
@@ -60,7 +62,7 @@ func (t *Table) replace(leaf *[]entry, e entry) {
 	at, found := slices.BinarySearchFunc(*leaf, e.key, compareKey)
 	if found {
 		t.services--
-		t.hosts -= len((*leaf)[at].hosts)
+		t.hosts -= len((*leaf)[at].route.Hosts)
 	}
 	after := at
 	if found {
@@ -69,10 +71,10 @@ func (t *Table) replace(leaf *[]entry, e entry) {
 	old := *leaf
 	fresh := make([]entry, 0, len(old)+1)
 	fresh = append(fresh, old[:at]...)
-	if len(e.hosts) > 0 {
+	if len(e.route.Hosts) > 0 {
 		fresh = append(fresh, e)
 		t.services++
-		t.hosts += len(e.hosts)
+		t.hosts += len(e.route.Hosts)
 	}
 	*leaf = append(fresh, old[after:]...)
 }
@@ -83,31 +85,31 @@ func (t *Table) Version() uint64 { return t.version }
 // Len returns the numbers of services and of hosts.
 func (t *Table) Len() (services, hosts int) { return t.services, t.hosts }
 
-// Hosts returns the hosts of a service in order, nil if it has none. The
-// caller must not change the slice.
-func (t *Table) Hosts(key Key) []Host {
+// Route returns what a service has, nothing if it has no hosts. The caller must
+// not change the slices.
+func (t *Table) Route(key Key) Route {
 	i, j := slot(key)
 	n := t.nodes[i]
 	if n == nil {
-		return nil
+		return Route{}
 	}
 	at, found := slices.BinarySearchFunc(n[j], key, compareKey)
 	if !found {
-		return nil
+		return Route{}
 	}
-	return n[j][at].hosts
+	return n[j][at].route
 }
 
 // All calls yield for each service until it returns false, in no particular
-// order. It has the form of an iterator: for key, hosts := range t.All.
-func (t *Table) All(yield func(Key, []Host) bool) {
+// order. It has the form of an iterator: for key, r := range t.All.
+func (t *Table) All(yield func(Key, Route) bool) {
 	for _, n := range t.nodes {
 		if n == nil {
 			continue
 		}
 		for _, leaf := range n {
 			for _, e := range leaf {
-				if !yield(e.key, e.hosts) {
+				if !yield(e.key, e.route) {
 					return
 				}
 			}
@@ -115,7 +117,7 @@ func (t *Table) All(yield func(Key, []Host) bool) {
 	}
 }
 
-// Diff returns the services whose hosts differ between two tables, in order.
+// Diff returns the services whose routes differ between two tables, in order.
 // Parts that the tables share cost nothing.
 func Diff(a, b *Table) []Key {
 	var keys []Key
@@ -150,7 +152,7 @@ func diffLeaf(keys []Key, a, b []entry) []Key {
 		case order > 0:
 			keys, b = append(keys, b[0].key), b[1:]
 		default:
-			if !slices.Equal(a[0].hosts, b[0].hosts) {
+			if !a[0].route.Equal(b[0].route) {
 				keys = append(keys, a[0].key)
 			}
 			a, b = a[1:], b[1:]
@@ -178,11 +180,4 @@ func slot(key Key) (i, j int) {
 }
 
 // normalize returns a sorted copy without duplicates, nil if empty.
-func normalize(hosts []Host) []Host {
-	if len(hosts) == 0 {
-		return nil
-	}
-	sorted := slices.Clone(hosts)
-	slices.SortFunc(sorted, Host.Compare)
-	return slices.Clip(slices.Compact(sorted))
-}
+func normalize(hosts []Host) []Host { return sorted(hosts, Host.Compare) }

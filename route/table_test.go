@@ -4,6 +4,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,21 +12,27 @@ import (
 )
 
 // model is a table as a plain map.
-type model map[Key][]Host
+type model map[Key]Route
 
 // with is what Table.With says, on a copy of the map.
-func (m model) with(changes map[Key][]Host) model {
+func (m model) with(changes map[Key]Route) model {
 	next := maps.Clone(m)
-	for key, hosts := range changes {
-		var set []Host
-		for _, h := range hosts {
-			if !slices.Contains(set, h) {
-				set = append(set, h)
+	for key, r := range changes {
+		var set Route
+		for _, e := range r.Hosts {
+			if !slices.ContainsFunc(set.Hosts, func(o Endpoint) bool { return o.Host == e.Host }) {
+				set.Hosts = append(set.Hosts, e)
 			}
 		}
-		slices.SortFunc(set, Host.Compare)
+		for _, s := range r.Settings {
+			if !slices.ContainsFunc(set.Settings, func(o Setting) bool { return o.Name == s.Name }) {
+				set.Settings = append(set.Settings, s)
+			}
+		}
+		slices.SortFunc(set.Hosts, func(a, b Endpoint) int { return a.Host.Compare(b.Host) })
+		slices.SortFunc(set.Settings, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
 		delete(next, key)
-		if len(set) > 0 {
+		if len(set.Hosts) > 0 {
 			next[key] = set
 		}
 	}
@@ -35,7 +42,7 @@ func (m model) with(changes map[Key][]Host) model {
 func (m model) diff(o model) []Key {
 	var keys []Key
 	for key := range m.union(o) {
-		if !slices.Equal(m[key], o[key]) {
+		if !cmp.Equal(m[key], o[key]) {
 			keys = append(keys, key)
 		}
 	}
@@ -53,20 +60,20 @@ func (m model) union(o model) model {
 func checkEqual(t rapid.TB, table *Table, want model) {
 	t.Helper()
 	got := model{}
-	for key, hosts := range table.All {
+	for key, r := range table.All {
 		if _, twice := got[key]; twice {
 			t.Fatalf("All yields %v twice", key)
 		}
-		got[key] = hosts
+		got[key] = r
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("All (-model +table):\n%s", diff)
 	}
 	hosts := 0
 	for key := range want {
-		hosts += len(want[key])
-		if !slices.Equal(table.Hosts(key), want[key]) {
-			t.Fatalf("Hosts(%v) = %v, want %v", key, table.Hosts(key), want[key])
+		hosts += len(want[key].Hosts)
+		if !table.Route(key).Equal(want[key]) {
+			t.Fatalf("Route(%v) = %v, want %v", key, table.Route(key), want[key])
 		}
 	}
 	if s, h := table.Len(); s != len(want) || h != hosts {
@@ -76,13 +83,20 @@ func checkEqual(t rapid.TB, table *Table, want model) {
 
 // drawChanges draws edits of few services, so that they meet again, and of
 // some that share a leaf.
-func drawChanges(t *rapid.T) map[Key][]Host {
+func drawChanges(t *rapid.T) map[Key]Route {
 	key := rapid.SampledFrom(slices.Concat(
 		[]Key{{0, 0}, {1, 2}, {1, 3}, {-1, -1}, {7, 3}, {300, 70000}}, sameLeaf(4)))
-	host := rapid.Custom(func(t *rapid.T) Host {
-		return Host{rapid.Uint32Range(1, 4).Draw(t, "ip"), rapid.Uint16Range(1, 2).Draw(t, "port")}
+	host := rapid.Custom(func(t *rapid.T) Endpoint {
+		h := Host{rapid.Uint32Range(1, 4).Draw(t, "ip"), rapid.Uint16Range(1, 2).Draw(t, "port")}
+		return Endpoint{h, rapid.Uint32Range(0, 2).Draw(t, "weight"), rapid.SampledFrom([]string{"", "a"}).Draw(t, "zone")}
 	})
-	return rapid.MapOfN(key, rapid.SliceOfN(host, 0, 6), 0, 5).Draw(t, "changes")
+	setting := rapid.Custom(func(t *rapid.T) Setting {
+		return Setting{rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "name"), rapid.SampledFrom([]string{"", "1"}).Draw(t, "value")}
+	})
+	changed := rapid.Custom(func(t *rapid.T) Route {
+		return Route{rapid.SliceOfN(host, 0, 6).Draw(t, "hosts"), rapid.SliceOfN(setting, 0, 3).Draw(t, "settings")}
+	})
+	return rapid.MapOfN(key, changed, 0, 5).Draw(t, "changes")
 }
 
 // sameLeaf returns n services that the table keeps in one leaf.
@@ -133,33 +147,43 @@ func hostsOf(i, n int) []Host {
 }
 
 // services returns count services with perService hosts each.
-func services(count, perService int) map[Key][]Host {
-	m := make(map[Key][]Host, count)
+func services(count, perService int) map[Key]Route {
+	m := make(map[Key]Route, count)
 	for i := range count {
-		m[Key{int32(1 + i/100), int32(i % 100)}] = hostsOf(1+i, perService)
+		m[Key{int32(1 + i/100), int32(i % 100)}] = Of(hostsOf(1+i, perService)...)
 	}
 	return m
 }
 
-func TestTableCopiesHosts(t *testing.T) {
-	hosts := []Host{{2, 1}, {1, 1}, {2, 1}}
-	table := NewTable(1, map[Key][]Host{{1, 2}: hosts})
-	if want := []Host{{2, 1}, {1, 1}, {2, 1}}; !slices.Equal(hosts, want) {
-		t.Errorf("NewTable changed its argument to %v", hosts)
+func TestTableCopiesRoutes(t *testing.T) {
+	given := func() Route {
+		return Route{
+			Hosts:    []Endpoint{{Host{2, 1}, 7, "eu"}, {Host{1, 1}, 0, ""}, {Host{2, 1}, 8, "us"}},
+			Settings: []Setting{{"b", "1"}, {"a", "2"}, {"b", "3"}},
+		}
 	}
-	hosts[0] = Host{9, 9}
-	if got := table.Hosts(Key{1, 2}); !slices.Equal(got, []Host{{1, 1}, {2, 1}}) {
-		t.Errorf("Hosts = %v after the caller changed its slice", got)
+	r := given()
+	table := NewTable(1, map[Key]Route{{1, 2}: r})
+	if diff := cmp.Diff(given(), r); diff != "" {
+		t.Errorf("NewTable changed its argument:\n%s", diff)
+	}
+	r.Hosts[0], r.Settings[0] = Endpoint{}, Setting{}
+	want := Route{
+		Hosts:    []Endpoint{{Host{1, 1}, 0, ""}, {Host{2, 1}, 7, "eu"}},
+		Settings: []Setting{{"a", "2"}, {"b", "1"}},
+	}
+	if diff := cmp.Diff(want, table.Route(Key{1, 2})); diff != "" {
+		t.Errorf("after the caller changed its slices (-want +got):\n%s", diff)
 	}
 }
 
 func TestTableZero(t *testing.T) {
 	var zero Table
 	checkEqual(t, &zero, model{})
-	table := zero.With(3, map[Key][]Host{{1, 2}: nil, {1, 3}: {}})
+	table := zero.With(3, map[Key]Route{{1, 2}: {}, {1, 3}: {Settings: []Setting{{"a", "1"}}}})
 	checkEqual(t, table, model{})
-	if got := table.Hosts(Key{1, 2}); got != nil {
-		t.Errorf("Hosts = %v, want nil", got)
+	if got := table.Route(Key{1, 3}); got.Hosts != nil || got.Settings != nil {
+		t.Errorf("Route = %v, want nothing", got)
 	}
 	if got := Diff(&zero, table); got != nil {
 		t.Errorf("Diff of two empty tables = %v", got)
@@ -182,7 +206,7 @@ func TestTableAllStops(t *testing.T) {
 func TestTableShares(t *testing.T) {
 	before := NewTable(1, services(2000, 2))
 	key := Key{3, 4}
-	after := before.With(2, map[Key][]Host{key: hostsOf(1, 3)})
+	after := before.With(2, map[Key]Route{key: Of(hostsOf(1, 3)...)})
 	changed, _ := slot(key)
 	for i := range before.nodes {
 		if same := before.nodes[i] == after.nodes[i]; same != (i != changed) {
@@ -190,7 +214,7 @@ func TestTableShares(t *testing.T) {
 		}
 	}
 	other := Key{5, 6}
-	if &before.Hosts(other)[0] != &after.Hosts(other)[0] {
+	if &before.Route(other).Hosts[0] != &after.Route(other).Hosts[0] {
 		t.Errorf("the hosts of %v were copied", other)
 	}
 	if got := Diff(before, after); !slices.Equal(got, []Key{key}) {
@@ -201,10 +225,10 @@ func TestTableShares(t *testing.T) {
 // An edit that names many services of one node copies the node once.
 func TestTableCopiesANodeOnce(t *testing.T) {
 	before := NewTable(1, services(20_000, 1))
-	changes := make(map[Key][]Host)
+	changes := make(map[Key]Route)
 	for key := range before.All {
 		if i, _ := slot(key); i == 5 {
-			changes[key] = hostsOf(1, 2)
+			changes[key] = Of(hostsOf(1, 2)...)
 		}
 	}
 	// Two allocations for each service, one node, one table, and no more.
@@ -218,9 +242,9 @@ func TestTableReadsDoNotAllocate(t *testing.T) {
 	table := NewTable(1, services(1000, 5))
 	key, hosts := Key{3, 4}, 0
 	allocs := testing.AllocsPerRun(100, func() {
-		hosts += len(table.Hosts(key)) + len(table.Hosts(Key{-1, -1}))
-		for _, h := range table.All {
-			hosts += len(h)
+		hosts += len(table.Route(key).Hosts) + len(table.Route(Key{-1, -1}).Hosts)
+		for _, r := range table.All {
+			hosts += len(r.Hosts)
 		}
 	})
 	if allocs != 0 || hosts == 0 {

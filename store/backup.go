@@ -219,7 +219,7 @@ func (db *DB) replace(ctx context.Context, who string, from *DB) (route.EditResu
 	version := old.Version()
 	edit := route.Edit{Who: who, IfVersion: &version}
 	for _, key := range route.Diff(old, wanted) {
-		c := route.Change{Action: route.Set, Key: key, Hosts: wanted.Hosts(key)}
+		c := route.Change{Action: route.Set, Key: key, Hosts: route.HostsOf(wanted.Route(key).Hosts)}
 		if len(c.Hosts) == 0 {
 			c.Action = route.Remove
 		}
@@ -231,8 +231,8 @@ func (db *DB) replace(ctx context.Context, who string, from *DB) (route.EditResu
 
 // table returns all routes.
 func (db *DB) table(ctx context.Context) (*route.Table, error) {
-	services := make(map[route.Key][]route.Host)
-	mark, err := db.Load(ctx, func(k route.Key, h route.Host) { services[k] = append(services[k], h) })
+	services := make(route.Routes)
+	mark, err := db.Load(ctx, services.AddHost, services.AddSetting)
 	if err != nil {
 		return nil, err
 	}

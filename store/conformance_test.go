@@ -21,10 +21,10 @@ func TestLoadAndHostsReadWhatEditsWrote(t *testing.T) {
 		e.edit(db, add(a, host(1), host(2)), add(b, host(3)))
 		table := e.load(db)
 		e.want("version", table.Version(), e.version(db))
-		if diff := cmp.Diff([]route.Host{host(1), host(2)}, table.Hosts(a)); diff != "" {
+		if diff := cmp.Diff([]route.Host{host(1), host(2)}, route.HostsOf(table.Route(a).Hosts)); diff != "" {
 			e.Error(diff)
 		}
-		if diff := cmp.Diff([]route.Host{host(3)}, table.Hosts(b)); diff != "" {
+		if diff := cmp.Diff([]route.Host{host(3)}, route.HostsOf(table.Route(b).Hosts)); diff != "" {
 			e.Error(diff)
 		}
 		hosts, err := db.Hosts(e.Context(), []route.Key{a, b, none})
@@ -78,7 +78,7 @@ func TestBadRowsAreSkippedAndReported(t *testing.T) {
 		for _, row := range [][2]int64{{0x0A000002, 0}, {0x0A000002, 70000}, {0, 80}} {
 			e.exec(`INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, 2, ?, ?)`, row[0], row[1])
 		}
-		if diff := cmp.Diff([]route.Host{host(1)}, e.load(db).Hosts(k)); diff != "" {
+		if diff := cmp.Diff([]route.Host{host(1)}, route.HostsOf(e.load(db).Route(k).Hosts)); diff != "" {
 			e.Error(diff)
 		}
 		e.want("rows counted", db.BadRows(), uint64(3))
@@ -126,7 +126,7 @@ func TestEditActions(t *testing.T) {
 			e.edit(db, set(k, tt.before...))
 			before := e.version(db)
 			r := e.edit(db, tt.change)
-			if diff := cmp.Diff(tt.after, e.load(db).Hosts(k)); diff != "" {
+			if diff := cmp.Diff(tt.after, route.HostsOf(e.load(db).Route(k).Hosts)); diff != "" {
 				e.Errorf("%s: hosts (-want +got):\n%s", tt.name, diff)
 			}
 			e.want(tt.name+": changed", r.Changed, tt.changed)
@@ -259,7 +259,7 @@ func TestTheLargestService(t *testing.T) {
 			hosts[i] = host(uint32(i + 1))
 		}
 		e.edit(db, set(key(1, 2), hosts...))
-		if diff := cmp.Diff(hosts, e.load(db).Hosts(key(1, 2))); diff != "" {
+		if diff := cmp.Diff(hosts, route.HostsOf(e.load(db).Route(key(1, 2)).Hosts)); diff != "" {
 			e.Error("the hosts differ")
 		}
 		const more = 4000
@@ -302,7 +302,7 @@ func TestConcurrentEditorsLoseNothing(t *testing.T) {
 		wg.Wait()
 		e.want("distinct versions", len(versions), editors*edits)
 		db := e.open()
-		e.want("hosts", len(e.load(db).Hosts(key(1, 2))), editors*edits)
+		e.want("hosts", len(e.load(db).Route(key(1, 2)).Hosts), editors*edits)
 		broken := e.number(`SELECT COUNT(*) FROM RouteAudit a JOIN RouteAudit b ON b.id = a.id + 1 WHERE b.previous <> a.version`)
 		e.want("edits that did not follow the one before", broken, int64(0))
 		changes, err := db.Changed(e.Context(), route.Mark{Version: 1_699_999_999}, e.look(db))

@@ -126,8 +126,8 @@ func (e *env) look(db *DB) route.Mark {
 // load returns all routes as a table.
 func (e *env) load(db *DB) *route.Table {
 	e.Helper()
-	services := make(map[route.Key][]route.Host)
-	mark, err := db.Load(e.Context(), func(k route.Key, h route.Host) { services[k] = append(services[k], h) })
+	services := make(route.Routes)
+	mark, err := db.Load(e.Context(), services.AddHost, services.AddSetting)
 	if err != nil {
 		e.Fatal(err)
 	}

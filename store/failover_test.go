@@ -115,7 +115,7 @@ func (p *pair) openBoth(log *logText) *DB {
 // wantOn checks which server answers.
 func (p *pair) wantOn(db *DB, server int32) {
 	p.Helper()
-	if p.load(db).Hosts(key(server, 0)) == nil {
+	if p.load(db).Route(key(server, 0)).Hosts == nil {
 		p.Fatalf("the routes are not those of server %d", server)
 	}
 }

@@ -290,11 +290,11 @@ func (f *follower) poll() {
 	if err != nil {
 		f.e.Fatal(err)
 	}
-	hosts, err := f.db.Hosts(f.e.Context(), changes.Keys)
+	routes, err := f.db.RoutesOf(f.e.Context(), changes.Keys)
 	if err != nil {
 		f.e.Fatal(err)
 	}
-	f.table = f.table.With(mark.Version, hosts)
+	f.table = f.table.With(mark.Version, routes)
 }
 
 // Whatever our editors, a C++ editor and a C++ dns do, a follower that polls

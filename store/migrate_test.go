@@ -72,7 +72,7 @@ func TestFinding26EmptyRecordHeals(t *testing.T) {
 		if err := db.CheckSchema(e.Context(), ForAll); err != nil {
 			e.Fatal(err)
 		}
-		e.want("hosts", len(e.load(db).Hosts(key(1, 2))), 1)
+		e.want("hosts", len(e.load(db).Route(key(1, 2)).Hosts), 1)
 	})
 }
 

@@ -76,7 +76,7 @@ func TestFinding27EditWithAnIDIsMadeOnce(t *testing.T) {
 		if diff := cmp.Diff(route.EditResult{Version: first.Version, Repeated: true}, again); diff != "" {
 			e.Errorf("result (-want +got):\n%s", diff)
 		}
-		e.want("hosts", len(e.load(db).Hosts(key(1, 2))), 0)
+		e.want("hosts", len(e.load(db).Route(key(1, 2)).Hosts), 0)
 	})
 }
 
@@ -157,7 +157,7 @@ func TestFinding32OutcomeThatIsNotKnown(t *testing.T) {
 			}
 			e.want("made before", r.Repeated, pass)
 			e.want("edits", e.number(`SELECT COUNT(*) FROM RouteAudit`), int64(1))
-			e.want("hosts", len(e.load(db).Hosts(key(1, 2))), 1)
+			e.want("hosts", len(e.load(db).Route(key(1, 2)).Hosts), 1)
 		})
 	}
 }

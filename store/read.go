@@ -40,21 +40,21 @@ func scanVersion(row *sql.Row) (version uint64, err error) {
 	return version, err
 }
 
-// Load calls yield for each host of each service, in no particular order, and
-// returns the mark of what it read: one state of the database. A host may
-// come twice only where the database lacks the unique key. After an error the
-// hosts that yield got are incomplete.
-func (db *DB) Load(ctx context.Context, yield func(route.Key, route.Host)) (route.Mark, error) {
+// Load calls host for each host of each service and setting for each setting of
+// each service, in no particular order, and returns the mark of what it read:
+// one state of the database. A host may come twice only where the database lacks
+// the unique key. After an error what they got is incomplete.
+func (db *DB) Load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (route.Mark, error) {
 	var mark route.Mark
 	err := db.attempt(ctx, db.options.LoadTimeout, "load routes", func(ctx context.Context) error {
 		var err error
-		mark, err = db.load(ctx, yield)
+		mark, err = db.load(ctx, host, setting)
 		return err
 	})
 	return mark, err
 }
 
-func (db *DB) load(ctx context.Context, yield func(route.Key, route.Host)) (route.Mark, error) {
+func (db *DB) load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (route.Mark, error) {
 	tx, err := db.beginRead(ctx)
 	if err != nil {
 		return route.Mark{}, err
@@ -71,7 +71,7 @@ func (db *DB) load(ctx context.Context, yield func(route.Key, route.Host)) (rout
 	yielded := false
 	err = db.eachHost(rows, func(k route.Key, h route.Host) {
 		yielded = true
-		yield(k, h)
+		host(k, route.Endpoint{Host: h, Weight: route.DefaultWeight})
 	})
 	if err != nil && yielded {
 		// A second try would yield everything again.
@@ -151,6 +151,19 @@ func (db *DB) Hosts(ctx context.Context, keys []route.Key) (map[route.Key][]rout
 		}
 	}
 	return services, nil
+}
+
+// RoutesOf returns the routes of services, as Hosts does.
+func (db *DB) RoutesOf(ctx context.Context, keys []route.Key) (map[route.Key]route.Route, error) {
+	hosts, err := db.Hosts(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	routes := make(map[route.Key]route.Route, len(keys))
+	for key, h := range hosts {
+		routes[key] = route.Of(h...)
+	}
+	return routes, nil
 }
 
 func (db *DB) hostsOf(ctx context.Context, keys []route.Key, services map[route.Key][]route.Host) error {

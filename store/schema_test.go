@@ -25,7 +25,7 @@ func TestMigrateTwiceChangesNothing(t *testing.T) {
 			e.Fatal(err)
 		}
 		e.want("recorded steps", e.number(`SELECT COUNT(*) FROM lars_schema`), steps)
-		e.want("hosts", len(e.load(db).Hosts(key(1, 2))), 1)
+		e.want("hosts", len(e.load(db).Route(key(1, 2)).Hosts), 1)
 	})
 }
 
@@ -153,7 +153,7 @@ func TestMigrateAdoptsAnOriginalDatabase(t *testing.T) {
 		}
 		table := e.load(db)
 		e.want("version", table.Version(), uint64(1600000000))
-		if diff := cmp.Diff([]route.Host{host(1), host(2), host(3)}, table.Hosts(key(1, 2))); diff != "" {
+		if diff := cmp.Diff([]route.Host{host(1), host(2), host(3)}, route.HostsOf(table.Route(key(1, 2)).Hosts)); diff != "" {
 			e.Errorf("hosts (-want +got):\n%s", diff)
 		}
 		e.want("rows", e.number(`SELECT COUNT(*) FROM RouteData`), int64(3))
@@ -203,7 +203,7 @@ func TestMissingTablesSayWhatToDo(t *testing.T) {
 			db := e.open()
 			_, err := db.Version(e.Context())
 			e.wantMigrateHint(tt.name, err)
-			_, err = db.Load(e.Context(), func(route.Key, route.Host) {})
+			_, err = db.Load(e.Context(), func(route.Key, route.Endpoint) {}, func(route.Key, route.Setting) {})
 			e.wantMigrateHint(tt.name, err)
 			_, err = db.EditRoutes(e.Context(), route.Edit{Who: "me", Changes: []route.Change{add(key(1, 1), host(1))}})
 			e.wantMigrateHint(tt.name, err)

@@ -63,14 +63,14 @@ func TestAnotherFileInItsPlaceIsNoticed(t *testing.T) {
 	other := e.migrated()
 	e.edit(other, add(key(2, 2), host(2)))
 	table := e.load(db)
-	if got := table.Hosts(key(1, 1)); len(got) > 0 {
+	if got := route.HostsOf(table.Route(key(1, 1)).Hosts); len(got) > 0 {
 		t.Errorf("the hosts %v of the removed file are still there", got)
 	}
-	if got := table.Hosts(key(2, 2)); len(got) != 1 || got[0] != host(2) {
+	if got := route.HostsOf(table.Route(key(2, 2)).Hosts); len(got) != 1 || got[0] != host(2) {
 		t.Errorf("got %v from the new file, want %v", got, host(2))
 	}
 	e.edit(db, route.Change{Action: route.Remove, Key: key(2, 2)})
-	if got := e.load(other).Hosts(key(2, 2)); len(got) > 0 {
+	if got := e.load(other).Route(key(2, 2)).Hosts; len(got) > 0 {
 		t.Errorf("the edit went elsewhere: %v", got)
 	}
 }
@@ -113,7 +113,7 @@ func TestFinding24FileMovedOverTheDatabase(t *testing.T) {
 		}
 	}
 	e.edit(other, add(key(9, 9), host(9)))
-	if got := e.load(db).Hosts(key(9, 9)); len(got) != 1 {
+	if got := route.HostsOf(e.load(db).Route(key(9, 9)).Hosts); len(got) != 1 {
 		t.Errorf("the two are on two files: %v", got)
 	}
 	if got := log.String(); strings.Count(got, "another file has taken the place") != 1 || !strings.Contains(got, path) {
