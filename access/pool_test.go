@@ -20,6 +20,9 @@ func TestFinding12UnprovenPeersKeepNobodyOut(t *testing.T) {
 		MaxConns: places, MaxUnproven: pool,
 	}
 	newGate(t, Config{Secret: secret, Role: "dns"}).Guard(&server)
+	if !server.AwaitProof { // no peer can show it, since every message but a proof ends the connection
+		t.Error("a message that proves nothing takes a connection out of the pool")
+	}
 	s, err := reactor.NewServer(server)
 	if err != nil {
 		t.Fatal(err)

@@ -81,9 +81,15 @@ func TestFinding27EditWithAnIDIsMadeOnce(t *testing.T) {
 }
 
 // brokenCommit makes an edit that adds host 1 to 1/2 through a connection that
-// breaks at its commit, which the server gets or not. prepare is told of the
-// cutter before, and meanwhile is called between the break and what follows.
+// breaks at its commit, which the server gets or not. meanwhile is called between
+// the break and what follows.
 func brokenCommit(t *testing.T, pass, stayDown bool, meanwhile func(e *env, db *DB)) (*env, route.EditResult, error) {
+	t.Helper()
+	return brokenEdit(t, pass, stayDown, route.Edit{Who: "ann", Changes: []route.Change{add(key(1, 2), host(1))}}, meanwhile)
+}
+
+// brokenEdit is brokenCommit with another edit.
+func brokenEdit(t *testing.T, pass, stayDown bool, edit route.Edit, meanwhile func(e *env, db *DB)) (*env, route.EditResult, error) {
 	t.Helper()
 	s := testdb.MariaDB(t)
 	e := &env{T: t, dsn: s.DSN(), raw: s.DB(), clock: &clock{now: now}, bad: new(badRows)}
@@ -103,7 +109,7 @@ func brokenCommit(t *testing.T, pass, stayDown bool, meanwhile func(e *env, db *
 	}
 	t.Cleanup(func() { db.Close() })
 	c.cuts.Store(1)
-	r, err := db.EditRoutes(t.Context(), route.Edit{Who: "ann", Changes: []route.Change{add(key(1, 2), host(1))}})
+	r, err := db.EditRoutes(t.Context(), edit)
 	return e, r, err
 }
 
@@ -159,6 +165,15 @@ func TestFinding32OutcomeThatIsNotKnown(t *testing.T) {
 			e.want("edits", e.number(`SELECT COUNT(*) FROM RouteAudit`), int64(1))
 			e.want("hosts", len(e.load(db).Route(key(1, 2)).Hosts), 1)
 		})
+	}
+}
+
+// Once a look has shown that the broken commit did not arrive, the outcome is known.
+func TestFinding32OutcomeThatBecomesKnown(t *testing.T) {
+	edit := route.Edit{Who: "ann", IfVersion: new(uint64), Changes: []route.Change{add(key(1, 2), host(1))}}
+	_, _, err := brokenEdit(t, false, false, edit, func(e *env, db *DB) { e.edit(db, add(key(1, 2), host(2))) })
+	if !errors.As(err, new(*route.ConflictError)) || errors.As(err, new(*route.UnknownEditError)) {
+		t.Errorf("got error %v, want the conflict with the other edit", err)
 	}
 }
 
