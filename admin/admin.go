@@ -38,8 +38,8 @@ type Store interface {
 	EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult, error)
 
 	// AcceptRoutes records that an operator accepts the routes as they are
-	// stored.
-	AcceptRoutes(ctx context.Context, who string) (route.Acceptance, error)
+	// stored, once for each id, "" for none. Its errors are those of EditRoutes.
+	AcceptRoutes(ctx context.Context, who, id string) (route.Acceptance, error)
 
 	// Routes returns at most limit services after the service after (nil:
 	// from the start), or the one of the filter. Fewer than limit are the last.
@@ -94,12 +94,13 @@ func (r *Routes) Edit(ctx context.Context, edit route.Edit) (route.EditResult, e
 }
 
 // Accept makes dns services take the routes as they are stored, once, where
-// they hold them back because too many hosts are gone without an edit.
-func (r *Routes) Accept(ctx context.Context, who string) (route.Acceptance, error) {
+// they hold them back because too many hosts are gone without an edit. It is
+// recorded once for each id, "" for none.
+func (r *Routes) Accept(ctx context.Context, who, id string) (route.Acceptance, error) {
 	if err := checkWho(who); err != nil {
 		return route.Acceptance{}, fmt.Errorf("admin: %w", err)
 	}
-	return r.store.AcceptRoutes(ctx, who)
+	return r.store.AcceptRoutes(ctx, who, id)
 }
 
 func (r *Routes) one(ctx context.Context, who string, change route.Change) (route.EditResult, error) {

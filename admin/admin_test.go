@@ -22,7 +22,7 @@ type recorder struct {
 	accepted []string // by whom
 }
 
-func (r *recorder) AcceptRoutes(_ context.Context, who string) (route.Acceptance, error) {
+func (r *recorder) AcceptRoutes(_ context.Context, who, _ string) (route.Acceptance, error) {
 	r.accepted = append(r.accepted, who)
 	return route.Acceptance{Version: 7}, nil
 }
@@ -212,10 +212,10 @@ func second[T any](_ T, err error) error { return err }
 
 func TestAcceptNeedsAName(t *testing.T) {
 	r := new(recorder)
-	if _, err := New(r).Accept(t.Context(), " "); err == nil {
+	if _, err := New(r).Accept(t.Context(), " ", ""); err == nil {
 		t.Error("nobody was taken for a name")
 	}
-	a, err := New(r).Accept(t.Context(), "ann")
+	a, err := New(r).Accept(t.Context(), "ann", "")
 	if err != nil || a.Version != 7 || len(r.accepted) != 1 || r.accepted[0] != "ann" {
 		t.Errorf("accepted %v by %q, %v", a, r.accepted, err)
 	}

@@ -179,7 +179,7 @@ func TestFinding17OnRealDatabase(t *testing.T) {
 		p.expect(k12, h3)
 		p.ask(k50)
 		p.expect(k50, h1, h2)
-		if _, err := d.editor.AcceptRoutes(d.t.Context(), "ann"); err != nil {
+		if _, err := d.editor.AcceptRoutes(d.t.Context(), "ann", ""); err != nil {
 			d.t.Fatal(err)
 		}
 		p.expect(k50)

@@ -23,5 +23,7 @@ type Changes struct {
 // Acceptance is what an operator has accepted.
 type Acceptance struct {
 	Version uint64 // of the record
-	Hosts   uint64 // hosts of all services that were stored then
+	Hosts   uint64 // hosts of all services that were stored then; 0 if Repeated
+
+	Repeated bool // it was recorded before, as Version, under the same ID; nothing was done now
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -26,20 +27,26 @@ func (db *DB) EditRoutes(ctx context.Context, edit route.Edit) (route.EditResult
 // extras is what an edit of this package may do beyond one of its users.
 type extras struct {
 	unlimited bool                                 // services may have more hosts than a frame holds
+	what      string                               // in errors; "": edit routes
 	also      func(context.Context, *sql.Tx) error // runs in the transaction of each try, after the edit; nil: nothing
+
+	// instead makes a try, up to the commit, on top of a version. Nil: the changes
+	// of the edit are made.
+	instead func(e *editor, version uint64) (route.EditResult, error)
 }
 
 // editRoutes is EditRoutes with extras.
 func (db *DB) editRoutes(ctx context.Context, edit route.Edit, extras extras) (route.EditResult, error) {
+	what := cmp.Or(extras.what, "edit routes")
 	if err := validate(edit); err != nil {
-		return route.EditResult{}, fmt.Errorf("store: edit routes: %w", err)
+		return route.EditResult{}, fmt.Errorf("store: %s: %w", what, err)
 	}
 	timeout := db.options.commitTimeout() + db.options.QueryTimeout*time.Duration(len(edit.Changes)/100)
 	e := &edits{db: db, edit: edit, extras: extras, mayBeMade: edit.ID != ""}
 	if edit.ID == "" {
 		e.edit.ID = rand.Text()
 	}
-	if err := db.attempt(ctx, timeout, "edit routes", e.try); err != nil {
+	if err := db.attempt(ctx, timeout, what, e.try); err != nil {
 		return route.EditResult{}, e.outcome(err)
 	}
 	return e.result, nil
@@ -80,7 +87,11 @@ func (e *edits) try(ctx context.Context) error {
 			return nil
 		}
 	}
-	if e.result, err = one.run(version); err != nil {
+	run := one.run
+	if e.extras.instead != nil {
+		run = func(version uint64) (route.EditResult, error) { return e.extras.instead(one, version) }
+	}
+	if e.result, err = run(version); err != nil {
 		return err
 	}
 	if e.extras.also != nil {

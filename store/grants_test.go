@@ -103,7 +103,7 @@ func TestFinding30DocumentedGrantsAreEnough(t *testing.T) {
 			e.edit(db, set(k, host(3)))
 			_, err := db.EditRoutes(e.Context(), route.Edit{Who: "me", ID: "again", IfVersion: new(e.version(db)), Changes: []route.Change{remove(k)}})
 			_, failed := db.Status(e.Context(), nil, 0)
-			return errors.Join(err, failed, second(db.AcceptRoutes(e.Context(), "me")), second(db.Routes(e.Context(), nil, nil, 0)))
+			return errors.Join(err, failed, second(db.AcceptRoutes(e.Context(), "me", "")), second(db.Routes(e.Context(), nil, nil, 0)))
 		}},
 		{"lars_owner", ForAll, func(e *env, db *DB) error {
 			e.exec(`DROP INDEX route_host ON RouteData`)

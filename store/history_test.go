@@ -203,7 +203,7 @@ func TestFinding17AcceptanceIsOnRecord(t *testing.T) {
 		db := e.migrated()
 		e.edit(db, add(keyA, host(1), host(2)))
 		before := e.look(db)
-		a, err := db.AcceptRoutes(e.Context(), "ann")
+		a, err := db.AcceptRoutes(e.Context(), "ann", "")
 		if err != nil {
 			e.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func TestFinding17AcceptanceIsOnRecord(t *testing.T) {
 			e.Fatalf("changes are %v, %v; want an acceptance and an edit", changes, err)
 		}
 		e.want("who", e.number(`SELECT COUNT(*) FROM RouteAudit WHERE who = 'ann' AND action = 'accept'`), int64(1))
-		if _, err := db.AcceptRoutes(e.Context(), ""); err == nil {
+		if _, err := db.AcceptRoutes(e.Context(), "", ""); err == nil {
 			e.Error("nobody was taken for a name")
 		}
 	})

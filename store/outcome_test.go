@@ -91,6 +91,14 @@ func brokenCommit(t *testing.T, pass, stayDown bool, meanwhile func(e *env, db *
 // brokenEdit is brokenCommit with another edit.
 func brokenEdit(t *testing.T, pass, stayDown bool, edit route.Edit, meanwhile func(e *env, db *DB)) (*env, route.EditResult, error) {
 	t.Helper()
+	e, db := broken(t, pass, stayDown, meanwhile)
+	r, err := db.EditRoutes(t.Context(), edit)
+	return e, r, err
+}
+
+// broken returns a database of which the connection breaks at the next commit.
+func broken(t *testing.T, pass, stayDown bool, meanwhile func(e *env, db *DB)) (*env, *DB) {
+	t.Helper()
 	s := testdb.MariaDB(t)
 	e := &env{T: t, dsn: s.DSN(), raw: s.DB(), clock: &clock{now: now}, bad: new(badRows)}
 	direct := e.migrated()
@@ -109,8 +117,30 @@ func brokenEdit(t *testing.T, pass, stayDown bool, edit route.Edit, meanwhile fu
 	}
 	t.Cleanup(func() { db.Close() })
 	c.cuts.Store(1)
-	r, err := db.EditRoutes(t.Context(), edit)
-	return e, r, err
+	return e, db
+}
+
+// An acceptance whose commit broke was recorded twice, and nothing said whether it
+// was recorded at all when the database stayed away.
+func TestAcceptanceIsRecordedOnce(t *testing.T) {
+	e, db := broken(t, true, false, nil)
+	a, err := db.AcceptRoutes(t.Context(), "ann", "")
+	if err != nil || a != (route.Acceptance{Version: now}) {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	e.want("records", e.number(`SELECT COUNT(*) FROM RouteAudit`), int64(1))
+
+	e, db = broken(t, true, true, nil)
+	_, err = db.AcceptRoutes(t.Context(), "ann", "")
+	var unknown *route.UnknownEditError
+	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "accept routes") {
+		t.Fatalf("got error %v", err)
+	}
+	a, err = e.open().AcceptRoutes(t.Context(), "ann", unknown.ID)
+	if err != nil || a != (route.Acceptance{Version: now, Repeated: true}) {
+		t.Errorf("repeated: got %+v, %v", a, err)
+	}
+	e.want("records", e.number(`SELECT COUNT(*) FROM RouteAudit`), int64(1))
 }
 
 // An edit whose commit broke was made again: if somebody else had undone it in

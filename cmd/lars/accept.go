@@ -12,12 +12,14 @@ import (
 // acceptance is what accepting the routes prints as JSON.
 type acceptance struct {
 	Version   uint64    `json:"version"`
-	Hosts     uint64    `json:"hosts"`
-	Committed time.Time `json:"committed"` // no later than this
+	Hosts     uint64    `json:"hosts"`              // 0 if repeated
+	Repeated  bool      `json:"repeated,omitempty"` // accepted before, under the same --id
+	Committed time.Time `json:"committed"`          // no later than this
 }
 
 func newRouteAccept(s *settings) *cobra.Command {
 	var asJSON bool
+	var id string
 	c := &cobra.Command{
 		Use:   "accept",
 		Short: "Accept the routes as they are stored",
@@ -30,17 +32,21 @@ with: lars route list`,
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return s.withStore(func(db *store.DB) error {
-			a, err := admin.New(db).Accept(c.Context(), who())
+			a, err := admin.New(db).Accept(c.Context(), who(), id)
 			committed := time.Now()
-			if err != nil {
-				return err
+			switch {
+			case err != nil:
+				return howToRepeat(err)
+			case asJSON:
+				return s.printJSON(acceptance{a.Version, a.Hosts, a.Repeated, committed})
+			case a.Repeated:
+				s.printf("accepted before, under the same --id\nversion %d\n", a.Version)
+			default:
+				s.printf("accepted %s as stored\nversion %d\n", plural(int(a.Hosts), "host", "hosts"), a.Version)
 			}
-			if asJSON {
-				return s.printJSON(acceptance{a.Version, a.Hosts, committed})
-			}
-			s.printf("accepted %s as stored\nversion %d\n", plural(int(a.Hosts), "host", "hosts"), a.Version)
 			return nil
 		})
 	}
+	c.Flags().StringVar(&id, "id", "", "`ID` of the acceptance, under which it is recorded only once, however often it is repeated")
 	return jsonFlag(c, &asJSON)
 }

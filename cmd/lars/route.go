@@ -98,17 +98,23 @@ func (e *editCommand) run(c *cobra.Command, args []string) error {
 func (e *editCommand) edit(ctx context.Context, db *store.DB, edit route.Edit) error {
 	result, err := admin.New(db).Edit(ctx, edit)
 	committed := time.Now()
-	if unknown := (*route.UnknownEditError)(nil); errors.As(err, &unknown) {
-		return fmt.Errorf("%w: repeat the command with --id %s", err, unknown.ID)
-	}
 	if err != nil {
-		return err
+		return howToRepeat(err)
 	}
 	if e.asJSON {
 		return e.settings.printJSON(editedJSON(result, committed))
 	}
 	e.settings.printEdit(edit.Changes[0], result)
 	return nil
+}
+
+// howToRepeat adds to an error of an edit which may have been made, how to make it
+// only once.
+func howToRepeat(err error) error {
+	if unknown := (*route.UnknownEditError)(nil); errors.As(err, &unknown) {
+		return fmt.Errorf("%w: repeat the command with --id %s", err, unknown.ID)
+	}
+	return err
 }
 
 // who returns the name of the person at the terminal, for the audit.
