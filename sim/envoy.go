@@ -43,19 +43,27 @@ func (e *envoy) Events(dst []lb.Event) []lb.Event { return e.journal.Events(dst)
 
 // Update sets the hosts.
 func (e *envoy) Update(hosts []route.Endpoint, _ time.Duration) {
-	e.hosts, e.at = make([]envoyHost, len(hosts)), int(e.seed%uint64(len(hosts)))
+	e.hosts = grown(e.hosts, e.take(hosts), envoyHost{})
+	e.at, e.out = int(e.seed%uint64(len(hosts))), 0
+	for _, i := range e.present {
+		if e.hosts[i].out {
+			e.out++
+		}
+	}
 }
 
 // Pick returns the next host in turn.
 func (e *envoy) Pick(_ time.Duration, avoid route.Host) (route.Host, lb.Ticket, lb.Verdict) {
-	panics := 2*(len(e.hosts)-e.out) < len(e.hosts)
-	for range e.hosts {
-		e.at = (e.at + 1) % len(e.hosts)
-		if (panics || !e.hosts[e.at].out) && hostOf(e.at) != avoid {
+	panics := 2*(len(e.present)-e.out) < len(e.present)
+	i := 0
+	for range e.present {
+		e.at = (e.at + 1) % len(e.present)
+		i = e.present[e.at]
+		if (panics || !e.hosts[i].out) && hostOf(i) != avoid {
 			break
 		}
 	}
-	return hostOf(e.at), 0, lb.Picked
+	return hostOf(i), 0, lb.Picked
 }
 
 // Observe counts the outcome.
@@ -77,7 +85,7 @@ func (e *envoy) Observe(host route.Host, o lb.Outcome, now time.Duration) lb.Eff
 
 func (e *envoy) eject(i int, now time.Duration) {
 	h := &e.hosts[i]
-	if h.out || e.out > 0 && float64(e.out+1) > 0.1*float64(len(e.hosts)) {
+	if h.out || e.out > 0 && float64(e.out+1) > 0.1*float64(len(e.present)) {
 		return
 	}
 	h.out = true
@@ -93,7 +101,7 @@ func (e *envoy) Tick(now time.Duration) time.Duration {
 		return e.sweep
 	}
 	e.sweep = now + envoySweep
-	for i := range e.hosts {
+	for _, i := range e.present {
 		h := &e.hosts[i]
 		switch {
 		case h.out && now >= h.until:
@@ -112,7 +120,7 @@ func (e *envoy) Tick(now time.Duration) time.Duration {
 func (e *envoy) outliers(now time.Duration) {
 	var rates []float64
 	var which []int
-	for i := range e.hosts {
+	for _, i := range e.present {
 		if h := &e.hosts[i]; !h.out && h.all >= 100 {
 			rates = append(rates, float64(h.ok)/float64(h.all))
 			which = append(which, i)

@@ -38,10 +38,7 @@ func (l *linkerd) Events(dst []lb.Event) []lb.Event { return l.journal.Events(ds
 
 // Update sets the hosts.
 func (l *linkerd) Update(e []route.Endpoint, _ time.Duration) {
-	l.hosts = make([]linkerdHost, len(e))
-	for i := range l.hosts {
-		l.hosts[i].cost = float64(30 * time.Millisecond)
-	}
+	l.hosts = grown(l.hosts, l.take(e), linkerdHost{cost: float64(30 * time.Millisecond)})
 }
 
 func (h *linkerdHost) decay(now time.Duration) float64 {
@@ -60,14 +57,14 @@ func (h *linkerdHost) ready(now time.Duration) bool {
 func (l *linkerd) Pick(now time.Duration, avoid route.Host) (route.Host, lb.Ticket, lb.Verdict) {
 	best := -1
 	for tries := 0; tries < 8 && best < 0; tries++ {
-		a, b := l.random.two(len(l.hosts))
-		for _, i := range [2]int{a, b} {
+		a, b := l.random.two(len(l.present))
+		for _, i := range [2]int{l.present[a], l.present[b]} {
 			if h := &l.hosts[i]; hostOf(i) != avoid && h.ready(now) && (best < 0 || h.load(now) < l.hosts[best].load(now)) {
 				best = i
 			}
 		}
 	}
-	for i := range l.hosts {
+	for _, i := range l.present {
 		if best < 0 && l.hosts[i].ready(now) {
 			best = i
 		}

@@ -18,7 +18,7 @@ var policies = []struct {
 }{
 	{"adaptive", Adaptive(nil)},
 	{"classic", newClassic},
-	{"round-robin", func(seed uint64, _ string) lb.Balancer { return &roundRobin{seed: seed} }},
+	{"round-robin", func(seed uint64, _ string) lb.Balancer { return &roundRobin{random: random(seed)} }},
 	{"least-request", func(seed uint64, _ string) lb.Balancer { return &leastRequest{random: random(seed)} }},
 	{"peak-ewma", func(seed uint64, _ string) lb.Balancer { return &linkerd{random: random(seed), never: true} }},
 	{"envoy", func(seed uint64, _ string) lb.Balancer { return newEnvoy(seed) }},
@@ -61,12 +61,29 @@ func newClassic(seed uint64, _ string) lb.Balancer {
 	return classic.New(classic.DefaultConfig(), seed)
 }
 
-// peer is the part of the contract that the models have no use for.
-type peer struct{ n int }
+// peer is the part of the contract that the models have in common. They know
+// hosts by their numbers, so that those which leave and come back keep their
+// state.
+type peer struct{ present []int }
 
-// Update sets the number of hosts. The models know hosts by their numbers, and
-// in a run these stay.
-func (p *peer) Update(e []route.Endpoint, _ time.Duration) { p.n = len(e) }
+// take notes the hosts that may be called, and returns one more than the
+// highest number.
+func (p *peer) take(e []route.Endpoint) (numbers int) {
+	p.present = p.present[:0]
+	for i := range e {
+		at := numberOf(e[i].Host)
+		p.present, numbers = append(p.present, at), max(numbers, at+1)
+	}
+	return numbers
+}
+
+// grown returns list with at least n elements, the new ones as made.
+func grown[T any](list []T, n int, made T) []T {
+	for len(list) < n {
+		list = append(list, made)
+	}
+	return list
+}
 
 // Assign ignores the call: in a run every call is picked here.
 func (*peer) Assign(route.Host, time.Duration) lb.Ticket { return 0 }
@@ -110,7 +127,7 @@ func (j *journal) note(host int, k lb.EventKind) {
 // (nginx), and never ejects.
 type roundRobin struct {
 	peer
-	seed    uint64
+	random  random
 	weights []float64
 	credit  []float64
 	sum     float64
@@ -118,18 +135,19 @@ type roundRobin struct {
 
 // Update sets the weights.
 func (p *roundRobin) Update(e []route.Endpoint, _ time.Duration) {
-	r := random(p.seed)
+	n := p.take(e)
+	p.weights, p.credit, p.sum = grown(p.weights, n, 0), grown(p.credit, n, 0), 0
 	for i := range e {
-		p.weights = append(p.weights, float64(e[i].Weight))
-		p.credit = append(p.credit, r.float()*float64(e[i].Weight))
-		p.sum += float64(e[i].Weight)
+		at, w := numberOf(e[i].Host), float64(e[i].Weight)
+		p.weights[at], p.credit[at] = w, p.random.float()*w
+		p.sum += w
 	}
 }
 
 // Pick returns the next host in turn.
 func (p *roundRobin) Pick(time.Duration, route.Host) (route.Host, lb.Ticket, lb.Verdict) {
-	best := 0
-	for i := range p.credit {
+	best := p.present[0]
+	for _, i := range p.present {
 		if p.credit[i] += p.weights[i]; p.credit[i] > p.credit[best] {
 			best = i
 		}
@@ -149,11 +167,14 @@ type leastRequest struct {
 }
 
 // Update sets the hosts.
-func (p *leastRequest) Update(e []route.Endpoint, _ time.Duration) { p.inFlight = make([]int, len(e)) }
+func (p *leastRequest) Update(e []route.Endpoint, _ time.Duration) {
+	p.inFlight = grown(p.inFlight, p.take(e), 0)
+}
 
 // Pick returns the better of two hosts.
 func (p *leastRequest) Pick(time.Duration, route.Host) (route.Host, lb.Ticket, lb.Verdict) {
-	a, b := p.random.two(len(p.inFlight))
+	a, b := p.random.two(len(p.present))
+	a, b = p.present[a], p.present[b]
 	if p.inFlight[b] < p.inFlight[a] {
 		a = b
 	}

@@ -16,20 +16,43 @@ type Result struct {
 	FailedBy               []int // failed tries, by host
 	Retries, Probes        int
 
-	Ejections  int // all of them
-	Unfounded  int // of these, of hosts that had been well for longer than a call can take
-	Counters   lb.Counters
-	InRotation [][]time.Duration // by agent and host: the time of the last return, 0: none
-	Ejected    [][]time.Duration // by agent and host: the time of the last ejection, 0: none
-	FirstOK    [][]time.Duration // by agent and host: the first success since it healed, 0: none
+	Ejections int // all of them
+	Unfounded int // of these, of hosts that had been well for longer than a call can take
+	Counters  lb.Counters
+
+	ToEject  Histogram // from when a host turned bad until an agent ejected it, for those that did
+	ToReturn Histogram // from when a host was well again until it was back in rotation
+	ToWork   Histogram // from when a host was well again until the first good call of each agent since
+	StillOut int       // times that it did not come back before the next change or the end
 
 	Latencies     Histogram
-	LatenciesFrom time.Duration // operations before are not in Latencies
-	Load          [][]int32     // calls that arrived, by host and 100 ms
+	LatenciesFrom time.Duration   // operations before are not in Latencies
+	P99           []time.Duration // of the operations that ended in each second; 0: there were none
+	Load          [][]int32       // calls that arrived, by host and 100 ms
 
-	heal    []time.Duration // when each host healed last
-	timeout time.Duration
+	second   Histogram // operations that ended in the present second
+	at       int       // the present second
+	troubles []trouble // by host
+	seen     [][]view  // by agent and host
+	timeout  time.Duration
 }
+
+// trouble is when a host turned bad and well last.
+type trouble struct {
+	bad    bool
+	since  time.Duration
+	healed time.Duration // 0: never
+}
+
+// view is what an agent has done about a host, as bits.
+type view uint8
+
+const (
+	isOut      view = 1 << iota // ejected at the moment
+	wasOut                      // ejected since the host turned bad
+	isAwaited                   // ejected when the host turned well, and not back yet
+	isUnproven                  // no call has worked since the host turned well
+)
 
 // Series counts by the second.
 type Series []int64
@@ -52,6 +75,15 @@ const latencySteps = 1000
 // Histogram counts latencies.
 type Histogram [latencySteps]int64
 
+// Count returns how many latencies were counted.
+func (h *Histogram) Count() int64 {
+	sum := int64(0)
+	for _, n := range h {
+		sum += n
+	}
+	return sum
+}
+
 func (h *Histogram) add(d time.Duration) {
 	step := 0
 	if d > 10*time.Microsecond {
@@ -60,15 +92,12 @@ func (h *Histogram) add(d time.Duration) {
 	h[min(step, latencySteps-1)]++
 }
 
-// Quantile returns the latency that a share q of the operations does not exceed.
+// Quantile returns the latency that a share q of them does not exceed, 0 if there
+// are none.
 func (h *Histogram) Quantile(q float64) time.Duration {
-	sum := int64(0)
-	for _, n := range h {
-		sum += n
-	}
-	at := int64(0)
+	sum, at := h.Count(), int64(0)
 	for i, n := range h {
-		if at += n; float64(at) >= q*float64(sum) {
+		if at += n; n > 0 && float64(at) >= q*float64(sum) {
 			return time.Duration(1e4 * math.Exp((float64(i)+0.5)/50))
 		}
 	}
@@ -80,23 +109,19 @@ func newResult(sc *Scenario) *Result {
 	r := &Result{
 		Calls: make(Series, seconds), Failed: make(Series, seconds), Refused: make(Series, seconds),
 		Host: make([]Series, sc.Hosts), FailedBy: make([]int, sc.Hosts), Load: make([][]int32, sc.Hosts),
-		InRotation: matrix(sc), Ejected: matrix(sc), FirstOK: matrix(sc),
 		LatenciesFrom: 10 * time.Second,
-		heal:          make([]time.Duration, sc.Hosts),
+		P99:           make([]time.Duration, seconds),
+		troubles:      make([]trouble, sc.Hosts),
+		seen:          make([][]view, sc.Agents),
 		timeout:       sc.Timeout,
 	}
 	for i := range r.Host {
 		r.Host[i], r.Load[i] = make(Series, seconds), make([]int32, 10*seconds)
 	}
-	return r
-}
-
-func matrix(sc *Scenario) [][]time.Duration {
-	m := make([][]time.Duration, sc.Agents)
-	for i := range m {
-		m[i] = make([]time.Duration, sc.Hosts)
+	for i := range r.seen {
+		r.seen[i] = make([]view, sc.Hosts)
 	}
-	return m
+	return r
 }
 
 func (r *Result) picked(host int, at time.Duration) {
@@ -105,36 +130,97 @@ func (r *Result) picked(host int, at time.Duration) {
 }
 
 func (r *Result) latency(began, now time.Duration) {
+	if at := int(now / time.Second); at != r.at {
+		r.endSecond()
+		r.at = at
+	}
+	r.second.add(now - began)
 	if began >= r.LatenciesFrom {
 		r.Latencies.add(now - began)
 	}
 }
 
-func (r *Result) succeeded(agent, host int, picked, now time.Duration) {
-	if h := r.heal[host]; h != 0 && picked >= h && r.FirstOK[agent][host] == 0 {
-		r.FirstOK[agent][host] = now
+func (r *Result) endSecond() {
+	r.P99[r.at] = r.second.Quantile(0.99)
+	r.second = Histogram{}
+}
+
+// turned notes that a host is bad or well from now on.
+func (r *Result) turned(host int, bad bool, now time.Duration) {
+	t := &r.troubles[host]
+	if t.bad == bad {
+		return
+	}
+	t.bad = bad
+	if bad {
+		t.since = now
+	} else {
+		t.healed = now
+	}
+	for _, seen := range r.seen {
+		v := &seen[host]
+		if bad {
+			r.giveUp(v)
+			*v &^= wasOut | isUnproven
+			continue
+		}
+		*v |= isUnproven
+		if *v&isOut != 0 {
+			*v |= isAwaited
+		}
 	}
 }
 
-// healed begins to wait for the first success of a host.
-func (r *Result) healed(host int, at time.Duration) {
-	r.heal[host] = at
-	for _, agent := range r.FirstOK {
-		agent[host] = 0
+// succeeded notes a good call that began at picked.
+func (r *Result) succeeded(agent, host int, picked, now time.Duration) {
+	v := &r.seen[agent][host]
+	if healed := r.troubles[host].healed; *v&isUnproven != 0 && picked >= healed {
+		r.ToWork.add(now - healed)
+		*v &^= isUnproven
+	}
+}
+
+// giveUp ends to wait for the return of a host.
+func (r *Result) giveUp(v *view) {
+	if *v&isAwaited != 0 {
+		r.StillOut++
+		*v &^= isAwaited
 	}
 }
 
 func (r *Result) happened(agent int, e *lb.Event, h *server, now time.Duration) {
 	host := numberOf(e.Host)
+	v, t := &r.seen[agent][host], &r.troubles[host]
 	switch e.Kind {
 	case lb.Ejected:
 		r.Ejections++
-		r.Ejected[agent][host] = now
-		if h.life == well && h.errors <= wellErrors && now-h.changed > r.timeout {
+		*v |= isOut
+		switch {
+		case t.bad && *v&wasOut == 0:
+			r.ToEject.add(now - t.since)
+			*v |= wasOut
+		case t.bad:
+		case t.healed > 0 && now-t.healed <= r.timeout: // calls that began before have failed
+			*v |= isAwaited
+		case now-h.changed > r.timeout:
 			r.Unfounded++
 		}
 	case lb.Reinstated, lb.OnTrial:
-		r.InRotation[agent][host] = now
+		*v &^= isOut
+		if *v&isAwaited != 0 {
+			r.ToReturn.add(now - t.healed)
+			*v &^= isAwaited
+		}
+	}
+}
+
+// end notes that nothing more will happen.
+func (r *Result) end() {
+	r.endSecond()
+	for _, seen := range r.seen {
+		for host := range seen {
+			r.giveUp(&seen[host])
+		}
 	}
 }
 
@@ -178,38 +264,4 @@ func (r *Result) PeakLoad(host int, from, to time.Duration) float64 {
 	const slot = 100 * time.Millisecond
 	fair := r.Calls.Sum(from, to) / float64(len(r.Host)) * float64(slot) / float64(to-from)
 	return float64(slices.Max(r.Load[host][from/slot:to/slot])) / fair
-}
-
-// BackAfter returns the quantile, over the agents that had ejected the host, of
-// the time from since until it was in rotation again; end counts for those to
-// which it did not come back.
-func (r *Result) BackAfter(host int, since, end time.Duration, q float64) time.Duration {
-	var ejected [][]time.Duration
-	for i := range r.Ejected {
-		if r.Ejected[i][host] != 0 {
-			ejected = append(ejected, r.InRotation[i])
-		}
-	}
-	return after(ejected, host, since, end, q)
-}
-
-// WorksAfter is BackAfter for the first success.
-func (r *Result) WorksAfter(host int, since, end time.Duration, q float64) time.Duration {
-	return after(r.FirstOK, host, since, end, q)
-}
-
-func after(times [][]time.Duration, host int, since, end time.Duration, q float64) time.Duration {
-	var all []time.Duration
-	for _, agent := range times {
-		at := agent[host]
-		if at < since {
-			at = end
-		}
-		all = append(all, at-since)
-	}
-	if len(all) == 0 {
-		return 0
-	}
-	slices.Sort(all)
-	return all[min(int(q*float64(len(all))), len(all)-1)]
 }

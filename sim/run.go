@@ -23,19 +23,21 @@ const (
 	retryBurst   = 10 // second tries that may be saved up
 )
 
-// run is one simulation under way.
-type run struct {
+// Simulation is a run under way. Make it with Start. Not safe for concurrent use.
+type Simulation struct {
 	Scenario
-	now     time.Duration
-	agenda  agenda
-	random  random
-	servers []server
-	agents  []agent
-	calls   []call
-	free    []int32 // places of calls
-	result  *Result
-	probes  []lb.Probe
-	events  []lb.Event
+	now       time.Duration
+	agenda    agenda
+	random    random
+	servers   []server
+	endpoints []route.Endpoint // of all hosts
+	callable  []route.Endpoint // of these, those whose weight is not 0
+	agents    []agent
+	calls     []call
+	free      []int32 // places of calls
+	result    *Result
+	probes    []lb.Probe
+	events    []lb.Event
 }
 
 // agent is one machine.
@@ -56,56 +58,84 @@ func numberOf(h route.Host) int { return int(h.IP - firstIP) }
 
 // Run simulates the scenario, which must be valid, with this policy.
 func Run(sc Scenario, policy Policy) *Result {
-	s := &run{Scenario: sc, random: random(sc.Seed*7919 + 1), result: newResult(&sc)}
+	s := Start(sc, policy)
+	for s.Work(1 << 20) {
+	}
+	return s.Result()
+}
+
+// Start begins to simulate the scenario, which must be valid, with this policy.
+func Start(sc Scenario, policy Policy) *Simulation {
+	s := &Simulation{Scenario: sc, random: random(sc.Seed*7919 + 1), result: newResult(&sc)}
 	s.servers = make([]server, sc.Hosts)
+	s.endpoints = make([]route.Endpoint, sc.Hosts)
 	for i := range s.servers {
-		s.servers[i].slow = 1
+		s.servers[i] = server{slow: 1, service: sc.Service, workers: sc.Workers}
+		s.endpoints[i] = route.Endpoint{Host: hostOf(i), Weight: route.DefaultWeight}
 	}
-	s.addAgents(policy)
 	for i := range sc.Steps {
-		s.agenda.add(sc.Steps[i].At, steps, int32(i), 0)
+		if st := &sc.Steps[i]; st.At == 0 {
+			s.step(st)
+		} else {
+			s.agenda.add(st.At, steps, int32(i), 0)
+		}
 	}
-	for {
+	s.choose()
+	s.addAgents(policy)
+	return s
+}
+
+// Work simulates the next n occasions, and reports whether there are more.
+func (s *Simulation) Work(n int) (more bool) {
+	for range n {
 		e := s.agenda.next()
-		if e.at > sc.Length {
-			break
+		if e.at > s.Length {
+			s.now = s.Length
+			return false
 		}
 		s.now = e.at
 		s.handle(e)
 	}
+	return true
+}
+
+// Now returns the virtual time.
+func (s *Simulation) Now() time.Duration { return s.now }
+
+// Result returns what the run has shown up to now. It is the last call.
+func (s *Simulation) Result() *Result {
+	s.result.end()
 	for i := range s.agents {
 		s.result.count(s.agents[i].balancer)
 	}
 	return s.result
 }
 
-func (s *run) addAgents(policy Policy) {
-	zone, endpoints := "", make([]route.Endpoint, s.Hosts)
-	if s.Local > 0 {
-		zone = "here"
-	}
-	for i := range endpoints {
-		endpoints[i] = route.Endpoint{Host: hostOf(i), Weight: route.DefaultWeight, Zone: zone}
-		if len(s.Weights) > 0 {
-			endpoints[i].Weight = s.Weights[i%len(s.Weights)]
-		}
-		if i >= s.Local {
-			endpoints[i].Zone = "there"
+// choose notes which hosts may be called. As in a fleet, agents do not learn of
+// the others.
+func (s *Simulation) choose() {
+	s.callable = s.callable[:0]
+	for _, e := range s.endpoints {
+		if e.Weight > 0 {
+			s.callable = append(s.callable, e)
 		}
 	}
+}
+
+func (s *Simulation) addAgents(policy Policy) {
 	s.agents = make([]agent, s.Agents)
 	for i := range s.agents {
 		a := &s.agents[i]
-		a.balancer = policy(s.Seed*1000003+uint64(i)*97+13, zone)
+		a.balancer = policy(s.Seed*1000003+uint64(i)*97+13, s.Zone)
 		a.tokens = retryBurst / 2
-		a.balancer.Update(endpoints, 0)
+		a.balancer.Update(s.callable, 0)
 		s.agenda.add(s.random.exponential(1e9/s.Rate), arrives, int32(i), 0)
 		a.tick = lb.Never
 		s.tickAt(int32(i), time.Duration(s.random.float()*float64(lb.TickAfter)))
 	}
 }
 
-func (s *run) handle(e entry) {
+func (s *Simulation) handle(e entry) {
 	switch e.kind {
 	case arrives:
 		s.agenda.add(s.now+s.random.exponential(1e9/s.Rate), arrives, e.x, 0)
@@ -135,7 +165,7 @@ func (s *run) handle(e entry) {
 }
 
 // tickAt has the balancer of an agent ticked at a time, if it is not sooner.
-func (s *run) tickAt(agent int32, at time.Duration) {
+func (s *Simulation) tickAt(agent int32, at time.Duration) {
 	if a := &s.agents[agent]; at < a.tick {
 		a.tick = at
 		s.agenda.add(at, ticks, agent, 0)
@@ -143,7 +173,7 @@ func (s *run) tickAt(agent int32, at time.Duration) {
 }
 
 // attend takes what the balancer of an agent says and wants.
-func (s *run) attend(agent int32) {
+func (s *Simulation) attend(agent int32) {
 	b := s.agents[agent].balancer
 	s.events = b.Events(s.events[:0])
 	for i := range s.events {
@@ -163,7 +193,7 @@ func (s *run) attend(agent int32) {
 
 // answer gives the answer of a probe to an agent. Hosts without an answer have
 // negative numbers.
-func (s *run) answer(agent int32, host int) {
+func (s *Simulation) answer(agent int32, host int) {
 	a := lb.ProbeOK
 	switch {
 	case host < 0:
@@ -177,7 +207,11 @@ func (s *run) answer(agent int32, host int) {
 }
 
 // begin picks a host for an operation and calls it.
-func (s *run) begin(agent int32, began time.Duration, avoid route.Host, second bool) {
+func (s *Simulation) begin(agent int32, began time.Duration, avoid route.Host, second bool) {
+	if len(s.callable) == 0 {
+		s.result.Refused.add(s.now)
+		return
+	}
 	h, ticket, verdict := s.agents[agent].balancer.Pick(s.now, avoid)
 	s.tickAt(agent, s.now+lb.TickAfter)
 	if verdict != lb.Picked {
@@ -195,7 +229,7 @@ func (s *run) begin(agent int32, began time.Duration, avoid route.Host, second b
 
 // settle tells the balancer how a call ended, and ends the operation or tries
 // again.
-func (s *run) settle(i int32) {
+func (s *Simulation) settle(i int32) {
 	c := s.calls[i]
 	a := &s.agents[c.agent]
 	if s.ReportsLost == 0 || s.random.float() >= s.ReportsLost {
@@ -218,7 +252,7 @@ func (s *run) settle(i int32) {
 	s.result.latency(c.began, s.now)
 }
 
-func (s *run) outcomeOf(c *call) lb.Outcome {
+func (s *Simulation) outcomeOf(c *call) lb.Outcome {
 	o := lb.Outcome{Latency: s.now - c.picked, Ticket: lb.Ticket(c.ticket)}
 	if s.NoLatency {
 		o.Latency, o.Ticket = 0, 0

@@ -8,6 +8,10 @@ import (
 // Scenario is what a run simulates. The zero value is not valid: start from
 // DefaultScenario.
 type Scenario struct {
+	Title   string // what it shows
+	Policy  string // that it is meant for, as PolicyOf takes it; none: adaptive
+	Against string // the policy to compare with; none: no other
+
 	Agents  int           // machines that pick hosts
 	Rate    float64       // picks a second of each agent
 	Hosts   int           // of the service
@@ -17,9 +21,7 @@ type Scenario struct {
 	Sigma   float64       // of the lognormal service time; 0: exponential
 	Workers int           // calls that a host serves at a time; 0: any number
 	Seed    uint64
-
-	Weights []uint32 // of the hosts, in turn; none: equal
-	Local   int      // hosts in the zone of the agents; 0: there are no zones
+	Zone    string // of the agents; none: zones do not matter
 
 	Retry         float64 // budget of second tries as a share of calls; 0: none
 	RetryTimeouts bool    // second tries also after time-outs and errors
@@ -32,46 +34,6 @@ type Scenario struct {
 	Steps []Step
 }
 
-// Step is a change at a moment.
-type Step struct {
-	At     time.Duration
-	From   int // the first host
-	To     int // the last host
-	Change Change
-	Value  float64 // share, factor or seconds, by the change
-}
-
-// Change is what a Step does.
-type Change uint8
-
-const (
-	Dies        Change = iota // the port refuses connections
-	Dark                      // the machine answers nothing
-	Hangs                     // connections are taken, calls not answered
-	Heals                     // the host works again
-	Errors                    // a share of the calls fails
-	Slow                      // calls take so many times as long
-	Pauses                    // the host stands still for so many seconds
-	ProbesLost                // a share of all probes gets no answer
-	ReportsLost               // a share of all outcomes is not told
-)
-
-var changes = [...]string{"dies", "dark", "hangs", "heals", "errors", "slow", "pauses", "probes-lost", "reports-lost"}
-
-// String returns the change as scenario files name it.
-func (c Change) String() string {
-	if int(c) < len(changes) {
-		return changes[c]
-	}
-	return fmt.Sprintf("change %d", uint8(c))
-}
-
-// hasValue reports whether the change needs a number.
-func (c Change) hasValue() bool { return c >= Errors }
-
-// ofHosts reports whether the change concerns certain hosts.
-func (c Change) ofHosts() bool { return c < ProbesLost }
-
 // DefaultScenario returns ten equal hosts without queues, calls of about 5 ms
 // and ten agents with 100 calls a second each, for a minute.
 func DefaultScenario() Scenario {
@@ -81,64 +43,92 @@ func DefaultScenario() Scenario {
 	}
 }
 
-// Bounds of a scenario: what a run can hold in memory and time.
+// Bounds of a scenario: what a run can hold in memory, and what it can do in
+// some minutes.
 const (
-	maxAgents = 100_000
-	maxHosts  = 10_000
-	maxRate   = 1_000_000
-	maxLength = 24 * time.Hour
+	maxAgents  = 100_000
+	maxHosts   = 10_000
+	maxRate    = 1_000_000
+	maxLength  = 24 * time.Hour
+	maxWorkers = 1_000_000
+	maxSteps   = 10_000
+	maxZone    = 32 // bytes
+
+	maxPairs = 1_000_000     // agents x hosts; each has its state in a balancer
+	maxSlots = 5_000_000     // hosts x seconds; the calls of each are counted
+	maxCalls = 1_000_000_000 // of all agents
 )
 
 // Validate returns an error that names the first value that makes no sense.
 func (s *Scenario) Validate() error {
-	for _, err := range []error{
-		check("agents", float64(s.Agents), 1, maxAgents),
-		check("rate", s.Rate, 1e-6, maxRate),
-		check("hosts", float64(s.Hosts), 1, maxHosts),
-		check("length", s.Length.Seconds(), 1, maxLength.Seconds()),
-		check("timeout", s.Timeout.Seconds(), 0.001, 3600),
-		check("service", s.Service.Seconds(), 1e-6, 3600),
-		check("sigma", s.Sigma, 0, 5),
-		check("workers", float64(s.Workers), 0, 1_000_000),
-		check("weights", float64(len(s.Weights)), 0, float64(s.Hosts)),
-		check("local", float64(s.Local), 0, float64(s.Hosts)),
-		check("retry", s.Retry, 0, 1),
-		check("probes-lost", s.ProbesLost, 0, 1),
-		check("reports-lost", s.ReportsLost, 0, 1),
+	key, step, err := s.wrong()
+	switch {
+	case err == nil:
+		return nil
+	case step >= 0:
+		return fmt.Errorf("sim: %s: %w", &s.Steps[step], err)
+	}
+	return fmt.Errorf("sim: %s: %w", key, err)
+}
+
+// wrong returns what is expected of the first value that makes no sense: of a
+// setting, or, if it is not negative, of a step.
+func (s *Scenario) wrong() (key string, step int, err error) {
+	length := s.Length.Seconds()
+	for _, c := range []struct {
+		key, what    string
+		v, low, high float64
+	}{
+		{"agents", "", float64(s.Agents), 1, maxAgents},
+		{"rate", "", s.Rate, 1e-6, maxRate},
+		{"hosts", "", float64(s.Hosts), 1, maxHosts},
+		{"length", "seconds", length, 1, maxLength.Seconds()},
+		{"timeout", "seconds", s.Timeout.Seconds(), 0.001, 3600},
+		{"service", "seconds", s.Service.Seconds(), 1e-6, 3600},
+		{"sigma", "", s.Sigma, 0, 5},
+		{"workers", "", float64(s.Workers), 0, maxWorkers},
+		{"retry", "", s.Retry, 0, 1},
+		{"probes-lost", "", s.ProbesLost, 0, 1},
+		{"reports-lost", "", s.ReportsLost, 0, 1},
+		{"zone", "bytes", float64(len(s.Zone)), 0, maxZone},
+		{"agents", "agents x hosts", float64(s.Agents) * float64(s.Hosts), 1, maxPairs},
+		{"length", "hosts x seconds", float64(s.Hosts) * length, 1, maxSlots},
+		{"rate", "agents x rate x seconds", float64(s.Agents) * s.Rate * length, 0, maxCalls},
 	} {
-		if err != nil {
-			return err
+		if err := check(c.what, c.v, c.low, c.high); err != nil {
+			return c.key, -1, err
 		}
+	}
+	if len(s.Steps) > maxSteps {
+		return "", maxSteps, fmt.Errorf("want at most %d changes", maxSteps)
 	}
 	for i := range s.Steps {
-		if err := s.Steps[i].validate(s); err != nil {
-			return err
+		if err := s.Steps[i].wrong(s); err != nil {
+			return "", i, err
 		}
 	}
-	return nil
+	return "", -1, nil
 }
 
-func (st *Step) validate(s *Scenario) error {
-	what := fmt.Sprintf("step at %v, %v", st.At, st.Change)
-	switch {
-	case int(st.Change) >= len(changes):
-		return fmt.Errorf("sim: %s: no such change", what)
-	case st.At < 0 || st.At > s.Length:
-		return fmt.Errorf("sim: %s: want a time within the run, up to %v", what, s.Length)
-	case st.Change.ofHosts() && (st.From < 0 || st.From > st.To || st.To >= s.Hosts):
-		return fmt.Errorf("sim: %s: hosts %d-%d: want hosts from 0 to %d", what, st.From, st.To, s.Hosts-1)
-	case st.Change == Slow:
-		return check(what, st.Value, 0.001, 1000)
-	case st.Change == Pauses:
-		return check(what, st.Value, 0, 3600)
-	}
-	return check(what, st.Value, 0, 1)
-}
-
-// check is written so that it refuses NaN, which compares false.
+// check is written so that it refuses NaN, which compares false. what says what
+// the number is, if it is not plain.
 func check(what string, v, low, high float64) error {
-	if v >= low && v <= high {
+	switch {
+	case v >= low && v <= high:
 		return nil
+	case what != "":
+		return fmt.Errorf("%v %s: want %v to %v", v, what, low, high)
 	}
-	return fmt.Errorf("sim: %s = %v: want a number from %v to %v", what, v, low, high)
+	return fmt.Errorf("%v: want %v to %v", v, low, high)
+}
+
+// Begins returns when the first change comes after the start; 0 if none does.
+func (s *Scenario) Begins() time.Duration {
+	begins := time.Duration(0)
+	for i := range s.Steps {
+		if at := s.Steps[i].At; at > 0 && (begins == 0 || at < begins) {
+			begins = at
+		}
+	}
+	return begins
 }

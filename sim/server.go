@@ -19,6 +19,8 @@ type server struct {
 	slow    float64       // factor of the service time
 	paused  time.Duration // until then
 	changed time.Duration // when a step last changed it
+	workers int           // calls that it serves at a time; 0: any number
+	service time.Duration // mean or median of the time that a call takes
 	busy    int
 	waiting []int32 // calls, in order
 }
@@ -37,7 +39,7 @@ type call struct {
 }
 
 // arrive brings a call to its host.
-func (s *run) arrive(i int32) {
+func (s *Simulation) arrive(i int32) {
 	c := &s.calls[i]
 	h := &s.servers[c.host]
 	switch h.life {
@@ -48,7 +50,7 @@ func (s *run) arrive(i int32) {
 		c.done, c.outcome = true, timedOut
 		s.agenda.add(s.now+s.Timeout, reports, i, 0)
 	default:
-		if s.Workers > 0 && h.busy >= s.Workers {
+		if h.workers > 0 && h.busy >= h.workers {
 			h.waiting = append(h.waiting, i)
 			s.willExpire(i)
 			return
@@ -59,13 +61,13 @@ func (s *run) arrive(i int32) {
 
 // willExpire notes when the program gives a call up. It is asked for only where
 // that may happen: most calls end before.
-func (s *run) willExpire(i int32) {
+func (s *Simulation) willExpire(i int32) {
 	c := &s.calls[i]
 	s.agenda.add(max(s.now, c.picked+s.Timeout), expires, i, c.generation)
 }
 
 // serve begins the work on a call.
-func (s *run) serve(h *server, i int32) {
+func (s *Simulation) serve(h *server, i int32) {
 	h.busy++
 	end := max(s.now, h.paused) + s.serviceTime(h)
 	if end > s.calls[i].picked+s.Timeout {
@@ -74,8 +76,8 @@ func (s *run) serve(h *server, i int32) {
 	s.agenda.add(end, finishes, i, 0)
 }
 
-func (s *run) serviceTime(h *server) time.Duration {
-	mean := float64(s.Service) * h.slow
+func (s *Simulation) serviceTime(h *server) time.Duration {
+	mean := float64(h.service) * h.slow
 	if s.Sigma == 0 {
 		return s.random.exponential(mean)
 	}
@@ -84,7 +86,7 @@ func (s *run) serviceTime(h *server) time.Duration {
 
 // finish ends the work on a call and begins that on the next. A call that its
 // program has given up is not begun: the deadline came along with it.
-func (s *run) finish(i int32) {
+func (s *Simulation) finish(i int32) {
 	c := &s.calls[i]
 	h := &s.servers[c.host]
 	if s.now < h.paused {
@@ -93,7 +95,7 @@ func (s *run) finish(i int32) {
 		return
 	}
 	h.busy--
-	for len(h.waiting) > 0 && h.busy < s.Workers {
+	for len(h.waiting) > 0 && (h.workers == 0 || h.busy < h.workers) {
 		next := h.waiting[0]
 		h.waiting = h.waiting[1:]
 		if s.calls[next].done {
@@ -113,7 +115,7 @@ func (s *run) finish(i int32) {
 }
 
 // expire gives a call up that is not done.
-func (s *run) expire(i, generation int32) {
+func (s *Simulation) expire(i, generation int32) {
 	if c := &s.calls[i]; c.generation == generation && !c.done {
 		c.done, c.outcome = true, timedOut
 		s.settle(i)
@@ -121,7 +123,7 @@ func (s *run) expire(i, generation int32) {
 }
 
 // newCall returns the place of a call.
-func (s *run) newCall() int32 {
+func (s *Simulation) newCall() int32 {
 	if n := len(s.free); n > 0 {
 		i := s.free[n-1]
 		s.free = s.free[:n-1]
@@ -132,40 +134,7 @@ func (s *run) newCall() int32 {
 }
 
 // release frees the place of a call.
-func (s *run) release(i int32) {
+func (s *Simulation) release(i int32) {
 	s.calls[i].generation++
 	s.free = append(s.free, i)
-}
-
-// step changes hosts as the scenario says.
-func (s *run) step(st *Step) {
-	switch st.Change {
-	case ProbesLost:
-		s.ProbesLost = st.Value
-		return
-	case ReportsLost:
-		s.ReportsLost = st.Value
-		return
-	}
-	for i := st.From; i <= st.To; i++ {
-		h := &s.servers[i]
-		h.changed = s.now
-		switch st.Change {
-		case Dies:
-			h.life = closed
-		case Dark:
-			h.life = dark
-		case Hangs:
-			h.life = hung
-		case Heals:
-			h.life, h.errors, h.slow = well, 0, 1
-			s.result.healed(i, s.now)
-		case Errors:
-			h.errors = st.Value
-		case Slow:
-			h.slow = st.Value
-		case Pauses:
-			h.paused = s.now + time.Duration(st.Value*float64(time.Second))
-		}
-	}
 }

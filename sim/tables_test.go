@@ -60,14 +60,14 @@ func oneOfFigures(s Scenario, r *Result) figures {
 	return figures{
 		"first":  r.Failed.Sum(10*sec, 20*sec) / float64(s.Agents), // failed calls of a machine in 10 s
 		"late":   100 * r.FailedShare(20*sec, 40*sec),              // then, in percent
-		"median": r.BackAfter(0, 40*sec, 75*sec, 0.5).Seconds(),    // back in rotation
-		"worst":  r.BackAfter(0, 40*sec, 75*sec, 1).Seconds(),
+		"median": r.ToReturn.Quantile(0.5).Seconds(),               // back in rotation
+		"worst":  r.ToReturn.Quantile(1).Seconds(), "still out": float64(r.StillOut),
 	}
 }
 
 // TestOneHostOfMany is the first table: what a dead, dark and hung host costs.
 func TestOneHostOfMany(t *testing.T) {
-	back := []bound{atMost("late", 0), atMost("median", 1.3), atMost("worst", 1.5)}
+	back := []bound{atMost("late", 0), atMost("median", 1.3), atMost("worst", 1.5), atMost("still out", 0)}
 	hung := func(first float64) []bound { return []bound{atMost("first", first), atMost("late", 0.1)} }
 	for _, c := range []struct {
 		name, policy string
@@ -371,15 +371,19 @@ func TestLowRate(t *testing.T) {
 func TestWeights(t *testing.T) {
 	t.Parallel()
 	s := DefaultScenario()
-	s.Rate, s.Hosts, s.Weights = 1000, 6, []uint32{0, 1, 1, 2, 4, 8}
+	s.Rate, s.Hosts = 1000, 6
+	weights := []float64{0, 1, 1, 2, 4, 8}
+	for i, w := range weights {
+		s.Steps = append(s.Steps, Step{From: i, To: i, Change: Weight, Value: w})
+	}
 	r := Run(s, policy(t, "adaptive"))
-	for i, w := range s.Weights {
+	for i, w := range weights {
 		got := r.HostShare(i, 10*sec, 60*sec) / 6
 		if w == 0 && got != 0 {
 			t.Errorf("the host of weight 0 gets %.4g of the calls", got)
 		}
-		if want := float64(w) / 16; w > 0 && (got < 0.9*want || got > 1.3*want) {
-			t.Errorf("weight %d gets %.4g of the calls, want about %.4g", w, got, want)
+		if want := w / 16; w > 0 && (got < 0.9*want || got > 1.3*want) {
+			t.Errorf("weight %v gets %.4g of the calls, want about %.4g", w, got, want)
 		}
 	}
 }
@@ -394,9 +398,10 @@ func TestZones(t *testing.T) {
 		t.Run("dead="+string(rune('0'+c.dead/10))+string(rune('0'+c.dead%10)), func(t *testing.T) {
 			t.Parallel()
 			s := DefaultScenario()
-			s.Hosts, s.Local, s.Agents, s.Rate, s.Length = 30, 10, 4, 500, 45*sec
+			s.Hosts, s.Zone, s.Agents, s.Rate, s.Length = 30, "here", 4, 500, 45*sec
+			s.Steps = []Step{{To: 9, Change: Zone, Zone: "here"}, {From: 10, To: 29, Change: Zone, Zone: "there"}}
 			if c.dead > 0 {
-				s.Steps = []Step{{At: 20 * sec, To: c.dead - 1, Change: Dies}}
+				s.Steps = append(s.Steps, Step{At: 20 * sec, To: c.dead - 1, Change: Dies})
 			}
 			r := Run(s, policy(t, "adaptive"))
 			local := 0.0

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"time"
-
 	"lars.internal/sim"
 )
 
@@ -41,5 +39,5 @@ func (r *run) addSimulated(s *sim.Result, w window) {
 		r.BackSeconds = -1
 		return
 	}
-	r.BackSeconds += s.WorksAfter(w.healed, w.end, w.end+time.Minute, 0.5).Seconds() / seeds
+	r.BackSeconds += s.ToWork.Quantile(0.5).Seconds() / seeds
 }
