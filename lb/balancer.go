@@ -108,21 +108,6 @@ const (
 	Asked
 )
 
-// Counters are totals of what a policy did.
-type Counters struct {
-	EjectedDead       uint64 // hosts whose connects failed
-	EjectedRate       uint64 // hosts whose calls failed
-	ProbesOK          uint64 // by answer
-	ProbesRefused     uint64
-	ProbesSilent      uint64
-	SuspicionsCleared uint64 // by a call, before a probe was answered
-	Trials            uint64 // times that calls were let through to test an ejected host
-	PanicPicks        uint64 // while no host was in rotation
-	ShedPicks         uint64 // refused for the sake of the other hosts
-	RemotePicks       uint64 // of hosts outside the zone
-	Forgotten         uint64 // calls that were never reported
-}
-
 // Share is the part of all calls that a host gets, 0 to 1.
 type Share struct {
 	Host  route.Host
@@ -154,4 +139,12 @@ func (s *HostState) Fact(name string) float64 {
 		}
 	}
 	return 0
+}
+
+// Shadowed is a Balancer beside which another one looks on.
+type Shadowed interface {
+	Balancer
+
+	// Shadow returns the one that looks on and answers nobody.
+	Shadow() Balancer
 }

@@ -28,6 +28,7 @@ type Balancer struct {
 
 	accessCnt int // picks since the last probe while a host was ejected
 	events    []lb.Event
+	ejections [windowRate + 1]uint32 // by rule, since New
 }
 
 // New returns a balancer without hosts. cfg must be valid. The first round
@@ -142,6 +143,7 @@ func (c *Balancer) eject(i int32, by cause, now time.Duration, why lb.Event) lb.
 	n.overload, n.since = true, now
 	n.cause, n.value = by, float32(why.Value)
 	n.ejected++
+	c.ejections[by]++
 	c.idle.remove(c.nodes, i)
 	c.overload.push(c.nodes, i)
 	return c.happened(i, why)
@@ -257,8 +259,14 @@ func (c *Balancer) Probes(dst []lb.Probe) []lb.Probe { return dst }
 // Probed ignores the answer.
 func (c *Balancer) Probed(route.Host, lb.Answer, time.Duration) {}
 
-// Counters returns none: only outcomes eject, and the caller counts the events.
-func (c *Balancer) Counters() lb.Counters { return lb.Counters{} }
+// Counters returns the ejections by rule.
+func (c *Balancer) Counters() lb.Counters {
+	return lb.Counters{
+		EjectedShare:  uint64(c.ejections[errRate]),
+		EjectedRow:    uint64(c.ejections[errsInRow]),
+		EjectedWindow: uint64(c.ejections[windowRate]),
+	}
+}
 
 // Events appends what happened since the last call. The first 64 are kept.
 func (c *Balancer) Events(dst []lb.Event) []lb.Event {
