@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"reporter": {"route", "larspb", "reactor", "access", "keep", "internal"},
 	"agent":    {"engine", "ledger", "lb", "route", "larspb", "reactor", "access", "keep", "internal"},
 	"client":   {"larspb", "route", "lb", "call"},
-	"admin":    {"route", "internal"},
+	"admin":    {"route", "lb", "internal"},
 	"store":    {"route", "sql", "admin", "internal"},
 	"bench":    {"client", "larspb", "reactor", "sim", "internal"},
 	"demo":     {"client", "larspb", "reactor", "internal"},
