@@ -156,6 +156,9 @@ func (db *DB) restore(ctx context.Context, who, path string) (Restored, error) {
 		return Restored{Copied: c}, err
 	}
 	edit, err := db.replace(ctx, who, backup)
+	if unknown := (*route.UnknownEditError)(nil); errors.As(err, &unknown) {
+		err = fmt.Errorf("%w; it is not known whether it was restored: restore it again, which changes nothing if it was", unknown.Err)
+	}
 	return Restored{Edit: edit}, err
 }
 
@@ -171,7 +174,16 @@ func (db *DB) openBackup(ctx context.Context, path, at string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := backup.checkBackup(ctx); err != nil {
+	err = backup.checkBackup(ctx)
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err() // it says nothing of the backup
+	case err != nil:
+		err = fmt.Errorf("the backup is of no use: %w", err)
+	default:
+		err = backup.Migrate(ctx)
+	}
+	if err != nil {
 		backup.Close()
 		return nil, err
 	}
@@ -180,15 +192,15 @@ func (db *DB) openBackup(ctx context.Context, path, at string) (*DB, error) {
 
 func (db *DB) checkBackup(ctx context.Context) error {
 	if err := db.integrity(ctx); err != nil {
-		return fmt.Errorf("the backup is of no use: %w", err)
+		return err
 	}
 	// An empty file can be migrated too, and would take everything away.
 	for _, t := range tables[:2] {
 		if err := t.probe(ctx, db.pool); err != nil {
-			return fmt.Errorf("the backup is of no use: %w", err)
+			return err
 		}
 	}
-	return db.Migrate(ctx)
+	return nil
 }
 
 func copyFile(from, to string) error {

@@ -67,8 +67,9 @@ func (c Copied) Rows(table string) uint64 {
 // from one database into another, of any kind each. It reads one state of the
 // first, while programs go on using it. The second has to have its tables and to
 // be empty, else the error is ErrNotEmpty; it gets everything in one
-// transaction, which ends only if what it holds then is what was read. ctx alone
-// bounds it: 100,000 rows take 2 to 4 s.
+// transaction, which ends only if what it holds then is what was read. An error
+// says that nothing was copied, or that it is not known. ctx alone bounds it:
+// 100,000 rows take 2 to 4 s.
 func Copy(ctx context.Context, from, to *DB) (Copied, error) {
 	c, err := copyAll(ctx, from, to)
 	if err != nil {
@@ -101,7 +102,18 @@ func copyAll(ctx context.Context, from, to *DB) (Copied, error) {
 	if err != nil {
 		return Copied{}, err
 	}
-	return c, target.Commit()
+	return c, to.copied(target.Commit())
+}
+
+// copied says of an error of the commit of a copy what became of it.
+func (db *DB) copied(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case db.dialect.mayHaveCommitted(err):
+		return fmt.Errorf("%w; it is not known whether it was copied: copy it again, which is refused if it was", db.explain(err))
+	}
+	return fmt.Errorf("%w; nothing was copied", db.explain(err))
 }
 
 // beginLong begins a transaction that nothing but ctx bounds, on a connection of
@@ -138,7 +150,7 @@ func (j *copying) run() (Copied, error) {
 	for _, t := range copyTables {
 		rows, err := j.copy(t)
 		if err != nil {
-			return Copied{}, fmt.Errorf("table %s: %w", t.name, err)
+			return Copied{}, fmt.Errorf("table %s: %w; nothing was copied", t.name, err)
 		}
 		c.Tables = append(c.Tables, CopiedTable{t.name, rows})
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -316,4 +317,20 @@ func TestCopyOfLongTexts(t *testing.T) {
 	if n := c.Rows("RouteAudit"); n != maxRows {
 		t.Errorf("%d audit rows copied, want %d", n, maxRows)
 	}
+}
+
+// A restore that was interrupted blamed the backup.
+func TestInterruptedRestoreBlamesNoBackup(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		path := filepath.Join(e.TempDir(), "backup.db")
+		if _, err := db.Backup(e.Context(), path); err != nil {
+			e.Fatal(err)
+		}
+		ctx, interrupt := context.WithCancel(e.Context())
+		interrupt()
+		if _, err := db.Restore(ctx, "ann", path); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "no use") {
+			e.Errorf("got error %v", err)
+		}
+	})
 }

@@ -100,7 +100,7 @@ func (e *edits) try(ctx context.Context) error {
 		}
 	}
 	err = tx.Commit()
-	if e.mayHaveCommitted(err) {
+	if e.db.dialect.mayHaveCommitted(err) {
 		e.mayBeMade, e.broken = true, true
 		e.committed = append(e.committed, e.result)
 	}
@@ -121,8 +121,8 @@ func (e *edits) resultOf(version uint64) route.EditResult {
 // mayHaveCommitted reports whether a transaction may be through in spite of an
 // error of its Commit. It is not if the database answered that it lost against
 // another, or if its time was over before the commit was sent.
-func (e *edits) mayHaveCommitted(err error) bool {
-	return err != nil && e.db.dialect.classify(err) != conflict && !errors.Is(err, sql.ErrTxDone) &&
+func (d *dialect) mayHaveCommitted(err error) bool {
+	return err != nil && d.classify(err) != conflict && !errors.Is(err, sql.ErrTxDone) &&
 		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 

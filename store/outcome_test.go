@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -226,4 +227,53 @@ func TestFinding32EditThatWasNotMadeSaysSo(t *testing.T) {
 		}
 	}
 	e.want("version", e.version(db), uint64(0))
+}
+
+// What a broken commit of a copy left was not said. A second run is right in any
+// case.
+func TestCopyWhoseCommitBreaks(t *testing.T) {
+	from := &env{T: t, dsn: "sqlite:" + filepath.Join(t.TempDir(), "from.db"), clock: &clock{now: now}, bad: new(badRows)}
+	source := from.migrated()
+	from.edit(source, add(key(1, 2), host(1)))
+	for name, pass := range map[string]bool{"the commit arrived": true, "it did not": false} {
+		t.Run(name, func(t *testing.T) {
+			e, db := broken(t, pass, false, nil)
+			_, err := Copy(t.Context(), source, db)
+			if err == nil || !strings.Contains(err.Error(), "not known whether it was copied") {
+				t.Errorf("got error %v", err)
+			}
+			_, err = Copy(t.Context(), source, db)
+			e.want("copied before", errors.Is(err, ErrNotEmpty), pass)
+			e.want("hosts", len(e.load(db).Route(key(1, 2)).Hosts), 1)
+		})
+	}
+}
+
+// The same for a restore into a database that holds something.
+func TestRestoreWhoseCommitBreaks(t *testing.T) {
+	from := &env{T: t, dsn: "sqlite:" + filepath.Join(t.TempDir(), "from.db"), clock: &clock{now: now}, bad: new(badRows)}
+	source := from.migrated()
+	from.edit(source, add(key(1, 2), host(1)))
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := source.Backup(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	for name, pass := range map[string]bool{"the commit arrived": true, "it did not": false} {
+		t.Run(name, func(t *testing.T) {
+			e, db := broken(t, pass, true, nil)
+			direct := e.open()
+			e.edit(direct, add(key(3, 4), host(3)))
+			_, err := db.Restore(t.Context(), "ann", backup)
+			if err == nil || !strings.Contains(err.Error(), "not known whether it was restored") || strings.Contains(err.Error(), " id ") {
+				t.Errorf("got error %v", err)
+			}
+			r, err := direct.Restore(t.Context(), "ann", backup)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.want("restored now", r.Edit.Changed, !pass)
+			e.want("hosts", e.number(`SELECT COUNT(*) FROM RouteData`), int64(1))
+			e.want("hosts of 1/2", len(e.load(direct).Route(key(1, 2)).Hosts), 1)
+		})
+	}
 }
