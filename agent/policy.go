@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"lars.internal/engine"
 	"lars.internal/lb"
@@ -28,7 +29,7 @@ func newEngine(cfg *Config) *engine.Engine {
 		UpdateTimeout: cfg.UpdateTimeout,
 		MaxServices:   cfg.MaxServices,
 		KeepEmptied:   cfg.KeepEmptied,
-		NewBalancer: func(key route.Key, _ []route.Setting, have lb.Balancer) lb.Balancer {
+		NewBalancer: func(key route.Key, _ []route.Setting, have lb.Balancer, _ time.Duration) lb.Balancer {
 			if have != nil {
 				return have
 			}

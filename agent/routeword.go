@@ -18,7 +18,7 @@ func (a *Agent) routeWord(s *engine.ServiceState, now time.Duration) string {
 		return "no hosts"
 	case s.Emptied != engine.LongAgo:
 		return "emptied " + age(now-s.Emptied) + " ago"
-	case pushed || !s.Stale && now-s.Updated <= a.cfg.UpdateTimeout:
+	case pushed || !s.Stale && now-s.Updated <= s.UpdateTimeout:
 		return "fresh"
 	}
 	return "stale " + age(now-s.Updated)

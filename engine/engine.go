@@ -25,10 +25,15 @@ type Config struct {
 	// on, so that the state of its hosts stays. Another one is without hosts. It
 	// is called under the lock of a part, must be safe for concurrent use, and
 	// must not call the engine.
-	NewBalancer func(key route.Key, settings []route.Setting, have lb.Balancer) lb.Balancer
+	NewBalancer func(key route.Key, settings []route.Setting, have lb.Balancer, now time.Duration) lb.Balancer
 
-	// UpdateTimeout is the age at which a route is pulled again.
+	// UpdateTimeout is the age at which a route is pulled again, of a service
+	// that has no settings.
 	UpdateTimeout time.Duration
+
+	// UpdateTimeoutOf returns it for a service with settings, under the same terms
+	// as NewBalancer. Nil: UpdateTimeout.
+	UpdateTimeoutOf func(settings []route.Setting) time.Duration
 
 	// MaxServices is how many services with hosts are kept; beyond it the one
 	// used the longest ago is forgotten. Services without hosts have a tenth of
@@ -97,7 +102,7 @@ func (e *Engine) Pick(key route.Key, avoid route.Host, now time.Duration) (host 
 	default:
 		sh.counters.NoHosts++
 	}
-	pull = s.pull(now, e.cfg.UpdateTimeout)
+	pull = s.pull(now)
 	sh.mu.Unlock()
 	return host, ticket, verdict, pull
 }
@@ -116,7 +121,7 @@ func (e *Engine) Interest(key route.Key, now time.Duration) (hosts []route.Endpo
 	}
 	s.asked = now
 	sh.touch(s, now)
-	hosts, truncated, pull = s.route.Hosts, s.truncated, s.pull(now, e.cfg.UpdateTimeout)
+	hosts, truncated, pull = s.route.Hosts, s.truncated, s.pull(now)
 	sh.mu.Unlock()
 	return hosts, truncated, pull
 }
@@ -154,7 +159,7 @@ func (e *Engine) TakeEvents(dst []Event) []Event {
 // create adds a service whose route is being pulled, and reports whether it did:
 // another request may have been faster.
 func (e *Engine) create(key route.Key, now time.Duration) bool {
-	s := newService(key, now)
+	s := newService(key, e.cfg.UpdateTimeout, now)
 	s.startPull(now)
 	sh := e.shardOf(key)
 	sh.mu.Lock()
@@ -171,7 +176,7 @@ func (e *Engine) create(key route.Key, now time.Duration) bool {
 // Restore adds a service with the route that it had before the start, which has
 // hosts, unless it is there already.
 func (e *Engine) Restore(key route.Key, r route.Route, updated, now time.Duration) {
-	s := newService(key, LongAgo)
+	s := newService(key, e.cfg.UpdateTimeout, LongAgo)
 	s.updated, s.answered = updated, updated
 	sh := e.shardOf(key)
 	sh.mu.Lock()
@@ -215,6 +220,22 @@ func (e *Engine) Table() map[route.Key]route.Route {
 		}
 	})
 	return services
+}
+
+// Balancing returns the totals of all balancers, of those that are gone too. It
+// takes time in proportion to the number of services.
+func (e *Engine) Balancing() lb.Counters {
+	var sum lb.Counters
+	for i := range e.shards {
+		sh := &e.shards[i]
+		sh.mu.Lock()
+		sum = sum.Plus(sh.retired)
+		for s := sh.known.first; s != nil; s = s.next {
+			sum = sum.Plus(s.balancer.Counters())
+		}
+		sh.mu.Unlock()
+	}
+	return sum
 }
 
 // Counters returns the totals.

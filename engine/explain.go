@@ -22,6 +22,9 @@ type ServiceState struct {
 	Emptied   time.Duration // since when the hosts are kept although the route is empty; LongAgo: they are not
 	Asked     time.Duration // when a program last asked for it; LongAgo: never
 	Hosts     []HostState   // those in rotation first
+
+	UpdateTimeout time.Duration   // age at which its route is pulled again
+	Settings      []route.Setting // not to be changed
 }
 
 // HostState is what is known of one host, for people.
@@ -58,6 +61,7 @@ func (e *Engine) Explain(key route.Key) (ServiceState, bool) {
 	state := ServiceState{
 		Key: key, State: s.state, Truncated: s.truncated, Stale: s.stale, Version: s.version,
 		Updated: s.updated, Answered: s.answered, Pulled: s.pulled, Emptied: s.emptied, Asked: s.asked,
+		UpdateTimeout: s.timeout, Settings: s.route.Settings,
 	}
 	if s.balancer == nil {
 		return state, true

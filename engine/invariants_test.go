@@ -28,7 +28,7 @@ func testEngine(max int) *Engine {
 }
 
 // newClassic returns a classic balancer, the present one if there is one.
-func newClassic(_ route.Key, _ []route.Setting, have lb.Balancer) lb.Balancer {
+func newClassic(_ route.Key, _ []route.Setting, have lb.Balancer, _ time.Duration) lb.Balancer {
 	if have != nil {
 		return have
 	}

@@ -65,29 +65,30 @@ type service struct {
 	pulled   time.Duration // when a pull was last asked for
 	emptied  time.Duration // since when the hosts are kept against empty answers; LongAgo: they are not
 	asked    time.Duration // when a program last asked for it
+	timeout  time.Duration // age at which its route is pulled again
 	used     time.Duration // when a program last asked for it, reported a call or held it
 }
 
 // newService returns a service without hosts that was not pulled yet.
-func newService(key route.Key, asked time.Duration) *service {
+func newService(key route.Key, timeout, asked time.Duration) *service {
 	return &service{
-		key: key, asked: asked, used: asked,
+		key: key, timeout: timeout, asked: asked, used: asked,
 		updated: LongAgo, answered: LongAgo, pulled: LongAgo, emptied: LongAgo,
 	}
 }
 
 // pull turns the service to PULLING if a request of now has to pull its route,
-// and reports whether it did. A pull that is not answered within timeout was
+// and reports whether it did. A pull that is not answered within its timeout was
 // lost.
-func (s *service) pull(now, timeout time.Duration) bool {
+func (s *service) pull(now time.Duration) bool {
 	due := false
 	switch {
 	case s.state == StatePulling:
-		due = now-s.pulled > timeout
+		due = now-s.pulled > s.timeout
 	case s.balancer == nil || s.emptied != LongAgo:
 		due = now-s.pulled >= pullPause<<s.empty
 	default:
-		due = s.aged(now, timeout)
+		due = s.aged(now)
 	}
 	if due {
 		s.startPull(now)
@@ -95,10 +96,10 @@ func (s *service) pull(now, timeout time.Duration) bool {
 	return due
 }
 
-// aged reports whether the route is older than timeout and was not pulled just
+// aged reports whether the route is older than its timeout and was not pulled just
 // now.
-func (s *service) aged(now, timeout time.Duration) bool {
-	return now-s.answered > timeout && now-s.pulled >= pullPause
+func (s *service) aged(now time.Duration) bool {
+	return now-s.answered > s.timeout && now-s.pulled >= pullPause
 }
 
 func (s *service) startPull(now time.Duration) { s.state, s.pulled = StatePulling, now }

@@ -70,8 +70,9 @@ type shard struct {
 	gone     []route.Key // services forgotten and not taken yet, at most maxGone
 	ledger   ledger.Ledger
 	counters Counters
-	events   []Event    // not taken yet, at most maxEvents
-	scratch  []lb.Event // of observe
+	retired  lb.Counters // of balancers that are gone
+	events   []Event     // not taken yet, at most maxEvents
+	scratch  []lb.Event  // of observe
 
 	_ [128]byte
 }
@@ -102,7 +103,7 @@ func (sh *shard) touch(s *service, now time.Duration) {
 // forget forgets the service, but not what is to be reported of it.
 func (sh *shard) forget(s *service) {
 	sh.confirm(s)
-	sh.closeAccount(s)
+	sh.retire(s)
 	sh.listOf(s).remove(s)
 	delete(sh.services, s.key)
 	delete(sh.held, s)
@@ -117,7 +118,7 @@ func (sh *shard) forget(s *service) {
 // them.
 func (sh *shard) drop(s *service) {
 	sh.confirm(s)
-	sh.closeAccount(s)
+	sh.retire(s)
 	sh.known.remove(s)
 	s.balancer, s.account, s.route = nil, nil, route.Route{}
 	sh.empty.insert(s)
@@ -131,8 +132,11 @@ func (sh *shard) confirm(s *service) {
 	}
 }
 
-func (sh *shard) closeAccount(s *service) {
-	if s.account != nil {
+// retire keeps what the balancer of a service has counted, and what is to be
+// reported.
+func (sh *shard) retire(s *service) {
+	if s.balancer != nil {
+		sh.retired = sh.retired.Plus(s.balancer.Counters())
 		sh.ledger.Close(s.account)
 	}
 }

@@ -13,8 +13,8 @@ type Due struct {
 }
 
 // Tick returns what is due; once a second is often enough. A service is pulled
-// if it is NEW, its route is older than update_timeout, and a program has asked
-// for it or reported a call of it within that time or holds it. Services without
+// if it is NEW, its route is older than its update_timeout, and a program has
+// asked for it or reported a call of it within UpdateTimeout or holds it. Services without
 // hosts that no program uses are forgotten.
 func (e *Engine) Tick(now time.Duration) Due {
 	var due Due
@@ -43,11 +43,11 @@ func (e *Engine) tick(sh *shard, now time.Duration, due *Due) {
 	}
 }
 
-// pull appends the services of the list that were used within timeout and whose
-// routes are older.
-func (l *list) pull(now, timeout time.Duration, dst []route.Key) []route.Key {
-	for s := l.last; s != nil && now-s.used <= timeout; s = s.prev {
-		if s.state == StateNew && s.aged(now, timeout) {
+// pull appends the services of the list that were used within a time and whose
+// routes are too old.
+func (l *list) pull(now, within time.Duration, dst []route.Key) []route.Key {
+	for s := l.last; s != nil && now-s.used <= within; s = s.prev {
+		if s.state == StateNew && s.aged(now) {
 			s.startPull(now)
 			dst = append(dst, s.key)
 		}

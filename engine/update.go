@@ -99,6 +99,7 @@ func (e *Engine) takeEmpty(sh *shard, s *service, removed bool, now time.Duratio
 func (e *Engine) drop(sh *shard, s *service) []route.Host {
 	hosts := route.HostsOf(s.route.Hosts)
 	sh.drop(s)
+	s.timeout = e.cfg.UpdateTimeout
 	e.known.Add(-1)
 	e.empty.Add(1)
 	return hosts
@@ -108,15 +109,18 @@ func (e *Engine) drop(sh *shard, s *service) []route.Host {
 // differs from the one before.
 func (e *Engine) setRoute(sh *shard, s *service, r route.Route, now time.Duration) Change {
 	c := Change{Resettled: !slices.Equal(r.Settings, s.route.Settings)}
+	if c.Resettled {
+		s.timeout = e.timeoutOf(r.Settings)
+	}
 	if s.balancer == nil {
 		sh.empty.remove(s)
-		s.balancer = e.cfg.NewBalancer(s.key, r.Settings, nil)
+		s.balancer = e.cfg.NewBalancer(s.key, r.Settings, nil, now)
 		s.account = sh.ledger.Open(s.key, nil)
 		sh.known.insert(s)
 		e.empty.Add(-1)
 		e.known.Add(1)
 	} else if c.Resettled {
-		e.resettle(sh, s, r.Settings)
+		e.resettle(sh, s, r.Settings, now)
 	}
 	c.Added, c.Removed, c.Altered = compare(s.route.Hosts, r.Hosts)
 	sh.ledger.Update(s.account, route.HostsOf(r.Hosts))
@@ -125,17 +129,31 @@ func (e *Engine) setRoute(sh *shard, s *service, r route.Route, now time.Duratio
 	return c
 }
 
-// resettle gives a service that has hosts the balancer for other settings. In
-// another balancer than before no host is ejected.
-func (e *Engine) resettle(sh *shard, s *service, settings []route.Setting) {
+// timeoutOf returns the age at which the route of a service with these settings is
+// pulled again.
+func (e *Engine) timeoutOf(settings []route.Setting) time.Duration {
+	if len(settings) == 0 || e.cfg.UpdateTimeoutOf == nil {
+		return e.cfg.UpdateTimeout
+	}
+	return e.cfg.UpdateTimeoutOf(settings)
+}
+
+// resettle gives a service that has hosts the balancer for other settings. What
+// another balancer than before has counted is kept.
+func (e *Engine) resettle(sh *shard, s *service, settings []route.Setting, now time.Duration) {
 	sh.takeEvents(s)
-	b := e.cfg.NewBalancer(s.key, settings, s.balancer)
+	before := s.balancer.Counters()
+	b := e.cfg.NewBalancer(s.key, settings, s.balancer, now)
+	sh.retired = sh.retired.Plus(before).Minus(b.Counters())
 	if b == s.balancer {
 		return
 	}
 	s.balancer = b
 	for _, h := range s.route.Hosts {
 		s.account.SetOverload(h.Host, false)
+	}
+	for _, h := range b.Explain(nil) {
+		s.account.SetOverload(h.Host, h.Ejected)
 	}
 }
 
