@@ -9,7 +9,7 @@ import (
 
 // ask sends the question of k and waits for the result. After it no other
 // goroutine refers to k.
-func (c *Client) ask(ctx context.Context, k *call) error {
+func (c *Client) ask(ctx context.Context, k *question) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func (c *Client) ask(ctx context.Context, k *call) error {
 
 // await waits for the result of k, which is on its way, and sends it once
 // more at half of the time.
-func (c *Client) await(ctx context.Context, n *conn, k *call) error {
+func (c *Client) await(ctx context.Context, n *conn, k *question) error {
 	start := time.Now()
 	limit := c.limit(ctx, start)
 	k.timer.Reset(limit / 2)
@@ -59,7 +59,7 @@ func (c *Client) limit(ctx context.Context, now time.Time) time.Duration {
 }
 
 // giveUp ends k with err, unless the result has come first.
-func (n *conn) giveUp(k *call, err error) error {
+func (n *conn) giveUp(k *question, err error) error {
 	if !n.withdraw(k) {
 		return k.err
 	}
@@ -68,7 +68,7 @@ func (n *conn) giveUp(k *call, err error) error {
 
 // interrupt gives up k, which got no answer. A deadline that passed is the
 // agent's fault, a cancellation is not.
-func (n *conn) interrupt(k *call, cause error, start time.Time) error {
+func (n *conn) interrupt(k *question, cause error, start time.Time) error {
 	if !n.withdraw(k) {
 		return k.err
 	}

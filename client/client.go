@@ -132,7 +132,7 @@ func (c *Client) GetHost(ctx context.Context, modid, cmdid int32) (netip.AddrPor
 }
 
 func (c *Client) askHost(ctx context.Context, modid, cmdid int32) (netip.AddrPort, error) {
-	k := newCall(larspb.IDGetHostResponse, modid, cmdid)
+	k := newQuestion(larspb.IDGetHostResponse, modid, cmdid)
 	defer k.release()
 	if err := c.ask(ctx, k); err != nil {
 		return netip.AddrPort{}, err
@@ -163,7 +163,7 @@ func (c *Client) GetRoute(ctx context.Context, modid, cmdid int32) ([]netip.Addr
 }
 
 func (c *Client) askRoute(ctx context.Context, key route.Key) ([]netip.AddrPort, error) {
-	k := newCall(larspb.IDAPIGetRouteResponse, key.Modid, key.Cmdid)
+	k := newQuestion(larspb.IDAPIGetRouteResponse, key.Modid, key.Cmdid)
 	defer k.release()
 	if err := c.ask(ctx, k); err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func (c *Client) report(modid, cmdid int32, addr netip.AddrPort, callErr error) 
 	if err != nil {
 		return err
 	}
-	k := newCall(larspb.IDReportRequest, modid, cmdid)
+	k := newQuestion(larspb.IDReportRequest, modid, cmdid)
 	defer k.release()
 	k.encodeReport(host, callErr)
 	return c.conns[portOf(modid, cmdid)].send(k)

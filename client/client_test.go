@@ -299,9 +299,9 @@ func TestRefusalThatAWriteConsumes(t *testing.T) {
 	}
 	defer udp.Close()
 	agent.stop()
-	n := &conn{udp: udp, agent: agent.first, lastSeq: new(atomic.Uint32), waiting: map[uint32]*call{}}
-	first, second := newCall(larspb.IDGetHostResponse, 1, 2), newCall(larspb.IDGetHostResponse, 1, 2)
-	for _, k := range []*call{first, second} {
+	n := &conn{udp: udp, agent: agent.first, lastSeq: new(atomic.Uint32), waiting: map[uint32]*question{}}
+	first, second := newQuestion(larspb.IDGetHostResponse, 1, 2), newQuestion(larspb.IDGetHostResponse, 1, 2)
+	for _, k := range []*question{first, second} {
 		if err := n.enter(k); err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ type conn struct {
 	ended   chan struct{}   // closed by readLoop at its end
 
 	mu      sync.Mutex // guards everything below
-	waiting map[uint32]*call
+	waiting map[uint32]*question
 	closed  bool
 }
 
@@ -53,7 +53,7 @@ func startConn(udp *net.UDPConn, agent netip.AddrPort, c *Client) *conn {
 		counts:  &c.counts,
 		closing: c.closing,
 		ended:   make(chan struct{}),
-		waiting: make(map[uint32]*call),
+		waiting: make(map[uint32]*question),
 	}
 	go n.readLoop()
 	return n
@@ -73,7 +73,7 @@ func (n *conn) close() error {
 // enter gives k a sequence number and makes it wait. Number 0 is skipped: in
 // the answer of a C++ agent it means that there is none. A number that still
 // waits from the round before is skipped too.
-func (n *conn) enter(k *call) error {
+func (n *conn) enter(k *question) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -87,7 +87,7 @@ func (n *conn) enter(k *call) error {
 }
 
 // withdraw ends the wait of k. False: the result had come first and is in k.
-func (n *conn) withdraw(k *call) bool {
+func (n *conn) withdraw(k *question) bool {
 	n.mu.Lock()
 	mine := n.waiting[k.seq] == k
 	if mine {
@@ -103,7 +103,7 @@ func (n *conn) withdraw(k *call) bool {
 // send writes the frame of k. A write that is refused was not done: the
 // kernel used it to report an earlier datagram. Therefore all waiting calls
 // but k fail with it, and the write is done again.
-func (n *conn) send(k *call) error {
+func (n *conn) send(k *question) error {
 	_, err := n.udp.Write(k.frame)
 	if isRefused(err) {
 		n.fail(unreachable(n.agent, err), k)
@@ -116,7 +116,7 @@ func (n *conn) send(k *call) error {
 }
 
 // fail ends all waiting calls with err, but not the spared one.
-func (n *conn) fail(err error, spared *call) {
+func (n *conn) fail(err error, spared *question) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for seq, k := range n.waiting {
@@ -204,7 +204,7 @@ func (n *conn) receiveRoute(body []byte) error {
 
 // take removes and returns the call with this number, if it waits for this
 // kind of answer about this service. Anything else is counted: nil.
-func (n *conn) take(seq uint32, answer int32, key route.Key) *call {
+func (n *conn) take(seq uint32, answer int32, key route.Key) *question {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	k := n.waiting[seq]

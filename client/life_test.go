@@ -69,7 +69,7 @@ func TestClosedClient(t *testing.T) {
 	_, hostErr := c.GetHost(ctx, 1, 2)
 	_, routeErr := c.GetRoute(ctx, 1, 2)
 	tests := map[string]error{
-		"enter":    c.conns[0].enter(new(call)),
+		"enter":    c.conns[0].enter(new(question)),
 		"GetHost":  hostErr,
 		"GetRoute": routeErr,
 		"Register": c.Register(ctx, 1, 2),

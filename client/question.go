@@ -12,13 +12,13 @@ import (
 // of which three may have ten bytes, and the lengths between them.
 const maxRequest = 64
 
-// call is one question on its way, reused by the next one when it is over.
+// question is one request to the agent, reused by the next one when it is over.
 //
 // It belongs to the goroutine that asks. From conn.enter on, the goroutine
 // that takes it out of conn.waiting owns the fields of the result. It is
 // either the asking one, which gives up, or another one, which sets the
 // result and then sends on done, exactly once.
-type call struct {
+type question struct {
 	answer int32 // id of the message that answers it
 	key    route.Key
 	seq    uint32
@@ -33,28 +33,28 @@ type call struct {
 	timer *time.Timer   // stopped between two uses
 }
 
-var calls = sync.Pool{New: func() any {
+var questions = sync.Pool{New: func() any {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
-	return &call{done: make(chan struct{}, 1), timer: t}
+	return &question{done: make(chan struct{}, 1), timer: t}
 }}
 
-func newCall(answer int32, modid, cmdid int32) *call {
-	k := calls.Get().(*call)
+func newQuestion(answer int32, modid, cmdid int32) *question {
+	k := questions.Get().(*question)
 	k.answer, k.key = answer, route.Key{Modid: modid, Cmdid: cmdid}
 	return k
 }
 
 // release gives the call back. Nothing may wait for it or answer it.
-func (k *call) release() {
+func (k *question) release() {
 	k.timer.Stop()
 	k.seq, k.frame, k.route, k.err = 0, nil, nil, nil
 	k.host = larspb.HostAnswer{}
-	calls.Put(k)
+	questions.Put(k)
 }
 
 // encodeQuestion writes the request that k.answer answers.
-func (k *call) encodeQuestion() {
+func (k *question) encodeQuestion() {
 	b := k.buf[:larspb.HeaderSize]
 	if k.answer == larspb.IDGetHostResponse {
 		q := larspb.HostQuery{Seq: k.seq, Modid: k.key.Modid, Cmdid: k.key.Cmdid}
@@ -66,7 +66,7 @@ func (k *call) encodeQuestion() {
 }
 
 // encodeReport writes the result of a call to host.
-func (k *call) encodeReport(host route.Host, callErr error) {
+func (k *question) encodeReport(host route.Host, callErr error) {
 	r := larspb.CallReport{Modid: k.key.Modid, Cmdid: k.key.Cmdid,
 		HasHost: true, IP: int32(host.IP), Port: int32(host.Port)}
 	if callErr != nil {
@@ -80,7 +80,7 @@ func (k *call) encodeReport(host route.Host, callErr error) {
 const reportFailed = 1
 
 // seal completes a frame whose body follows the room for the header.
-func (k *call) seal(id int32, frame []byte) {
+func (k *question) seal(id int32, frame []byte) {
 	larspb.PutHeader(frame, id, len(frame)-larspb.HeaderSize)
 	k.frame = frame
 }
