@@ -29,6 +29,12 @@ type kinded struct {
 	kind lb.Kind
 }
 
+// kinder is an error that says itself how the call failed.
+type kinder interface {
+	error
+	CallKind() lb.Kind
+}
+
 func (k *kinded) Unwrap() error     { return k.error }
 func (k *kinded) CallKind() lb.Kind { return k.kind }
 
@@ -44,12 +50,13 @@ func (k *kinded) CallKind() lb.Kind { return k.kind }
 //   - A connection that was refused or not made at all: lb.KindRefused.
 //   - Everything else: lb.KindError.
 func Classify(err error) lb.Kind {
-	var own interface{ CallKind() lb.Kind }
-	switch {
-	case err == nil:
+	if err == nil {
 		return lb.KindUnknown
-	case errors.As(err, &own):
+	}
+	if own, ok := errors.AsType[kinder](err); ok {
 		return own.CallKind()
+	}
+	switch {
 	case errors.Is(err, context.Canceled) || isAny(err, localErrnos):
 		return lb.KindIgnored
 	case isTimeout(err):
@@ -76,19 +83,25 @@ func MayRepeat(err error, idempotent bool) bool {
 	return false
 }
 
+// timeouter is the part of net.Error that is not deprecated.
+type timeouter interface {
+	error
+	Timeout() bool
+}
+
 func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
+	t, ok := errors.AsType[timeouter](err)
+	return ok && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
 // isDial reports whether the system could not make the connection: the host got
 // nothing of the call.
 func isDial(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }
 
 func isAny(err error, set []syscall.Errno) bool {
-	var errno syscall.Errno
-	return errors.As(err, &errno) && slices.Contains(set, errno)
+	errno, ok := errors.AsType[syscall.Errno](err)
+	return ok && slices.Contains(set, errno)
 }
