@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"lars.internal/larspb"
 )
@@ -28,6 +29,9 @@ func echo(_ int, conn *net.UDPConn) {
 			continue
 		}
 		a := larspb.HostAnswer{Seq: q.Seq, Modid: q.Modid, Cmdid: q.Cmdid, HasHost: true, IP: 0x0a000001, Port: 8080}
+		if q.Level > 0 {
+			a.Ticket = 1 << 63
+		}
 		out = a.Append(out[:larspb.HeaderSize])
 		larspb.PutHeader(out, larspb.IDGetHostResponse, len(out)-larspb.HeaderSize)
 		conn.WriteToUDPAddrPort(out, from)
@@ -44,9 +48,16 @@ func TestCallsDoNotAllocate(t *testing.T) {
 	defer cancel()
 	host := netip.MustParseAddrPort(goodHost)
 	var failed error
+	succeed := func(context.Context, netip.AddrPort) error { return nil }
+	result := Result{Err: errCall, Latency: time.Hour, Ticket: 1 << 63}
 	tests := map[string]func(){
-		"GetHost": func() { _, failed = c.GetHost(ctx, 1, 2) },
-		"Report":  func() { failed = c.Report(1, 2, host, nil) },
+		"GetHost":      func() { _, failed = c.GetHost(ctx, 1, 2) },
+		"Pick":         func() { _, failed = c.Pick(ctx, 1, 2) },
+		"PickOther":    func() { _, failed = c.PickOther(ctx, 1, 2, host) },
+		"Report":       func() { failed = c.Report(1, 2, host, nil) },
+		"ReportResult": func() { failed = c.ReportResult(1, 2, host, result) },
+		"Do":           func() { failed = c.Do(ctx, 1, 2, succeed) },
+		"DoRetry":      func() { failed = c.DoRetry(ctx, 1, 2, Retry{}, succeed) },
 	}
 	for name, call := range tests {
 		allocs := testing.AllocsPerRun(1000, func() {

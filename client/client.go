@@ -28,6 +28,7 @@ type Client struct {
 
 	lastSeq  atomic.Uint32
 	counts   counters
+	budgets  budgets // of second tries
 	once     sync.Once
 	closeErr error // set within once
 }
@@ -118,34 +119,16 @@ func (c *Client) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// GetHost picks the host to call now. The caller reports the result of that
-// call with Report. A question that is sent again may count as two picks.
+// GetHost picks the host to call now, as C++ programs do. The caller reports
+// the result of that call with Report. A question that is sent again may count
+// as two picks. Pick does the same and tells the agent which pick a result
+// belongs to.
 //
 // It returns ErrNoService, ErrOverload, ErrSystem, ErrAgent, ErrClosed or the
 // error of ctx.
 func (c *Client) GetHost(ctx context.Context, modid, cmdid int32) (netip.AddrPort, error) {
-	addr, err := c.askHost(ctx, modid, cmdid)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("client: get host of %d/%d: %w", modid, cmdid, err)
-	}
-	return addr, nil
-}
-
-func (c *Client) askHost(ctx context.Context, modid, cmdid int32) (netip.AddrPort, error) {
-	k := newQuestion(larspb.IDGetHostResponse, modid, cmdid)
-	defer k.release()
-	if err := c.ask(ctx, k); err != nil {
-		return netip.AddrPort{}, err
-	}
-	if err := larspb.RetCode(k.host.Retcode).Err(); err != nil {
-		return netip.AddrPort{}, err
-	}
-	h, err := route.NewHost(uint32(k.host.IP), int64(k.host.Port))
-	if err != nil {
-		c.counts.malformed.Add(1)
-		return netip.AddrPort{}, fmt.Errorf("%w: it answered %w", ErrSystem, err)
-	}
-	return h.AddrPort(), nil
+	p, err := c.pick(ctx, newQuestion(larspb.IDGetHostResponse, route.Key{Modid: modid, Cmdid: cmdid}))
+	return p.Addr, err
 }
 
 // GetRoute returns all hosts of a service, ejected ones among them.
@@ -163,7 +146,7 @@ func (c *Client) GetRoute(ctx context.Context, modid, cmdid int32) ([]netip.Addr
 }
 
 func (c *Client) askRoute(ctx context.Context, key route.Key) ([]netip.AddrPort, error) {
-	k := newQuestion(larspb.IDAPIGetRouteResponse, key.Modid, key.Cmdid)
+	k := newQuestion(larspb.IDAPIGetRouteResponse, key)
 	defer k.release()
 	if err := c.ask(ctx, k); err != nil {
 		return nil, err
@@ -190,28 +173,4 @@ func (c *Client) addresses(hosts []*larspb.HostInfo) []netip.AddrPort {
 		addrs = append(addrs, h.AddrPort())
 	}
 	return addrs
-}
-
-// Report tells the agent the result of a call to a host: success if callErr
-// is nil, else failure. It takes no context because it waits for nothing: the
-// agent does not answer, so nil means sent, not received.
-//
-// It returns ErrClosed, ErrAgent if the report could not be sent, or an error
-// for an address that is not an IPv4 address with a port.
-func (c *Client) Report(modid, cmdid int32, addr netip.AddrPort, callErr error) error {
-	if err := c.report(modid, cmdid, addr, callErr); err != nil {
-		return fmt.Errorf("client: report to %d/%d: %w", modid, cmdid, err)
-	}
-	return nil
-}
-
-func (c *Client) report(modid, cmdid int32, addr netip.AddrPort, callErr error) error {
-	host, err := route.HostOf(addr)
-	if err != nil {
-		return err
-	}
-	k := newQuestion(larspb.IDReportRequest, modid, cmdid)
-	defer k.release()
-	k.encodeReport(host, callErr)
-	return c.conns[portOf(modid, cmdid)].send(k)
 }

@@ -300,7 +300,7 @@ func TestRefusalThatAWriteConsumes(t *testing.T) {
 	defer udp.Close()
 	agent.stop()
 	n := &conn{udp: udp, agent: agent.first, lastSeq: new(atomic.Uint32), waiting: map[uint32]*question{}}
-	first, second := newQuestion(larspb.IDGetHostResponse, 1, 2), newQuestion(larspb.IDGetHostResponse, 1, 2)
+	first, second := newQuestion(larspb.IDGetHostResponse, key12), newQuestion(larspb.IDGetHostResponse, key12)
 	for _, k := range []*question{first, second} {
 		if err := n.enter(k); err != nil {
 			t.Fatal(err)

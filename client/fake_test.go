@@ -15,6 +15,8 @@ import (
 	"lars.internal/route"
 )
 
+var key12 = route.Key{Modid: 1, Cmdid: 2}
+
 // testTimeout is how long a test waits for what must happen.
 const testTimeout = 30 * time.Second
 
@@ -26,8 +28,11 @@ type request struct {
 	id      int32
 	key     route.Key
 	seq     uint32
-	host    netip.AddrPort // of a report
-	retcode int32          // of a report
+	level   uint32
+	avoid   netip.AddrPort    // of a question for a host
+	host    netip.AddrPort    // of a report
+	retcode int32             // of a report
+	report  larspb.CallReport // all of a report
 	frame   []byte
 	reply   func(frame []byte)
 }
@@ -135,16 +140,19 @@ func parseRequest(t testing.TB, frame []byte) request {
 	case larspb.IDGetHostRequest:
 		var q larspb.HostQuery
 		err = q.Parse(body)
-		r.key, r.seq = route.Key{Modid: q.Modid, Cmdid: q.Cmdid}, q.Seq
+		r.key, r.seq, r.level = route.Key{Modid: q.Modid, Cmdid: q.Cmdid}, q.Seq, q.Level
+		if q.HasAvoid {
+			r.avoid = netip.AddrPortFrom(larspb.AddrOf(q.AvoidIP), uint16(q.AvoidPort))
+		}
 	case larspb.IDAPIGetRouteRequest:
 		var q larspb.RouteQuery
 		err = q.Parse(body)
-		r.key, r.seq = route.Key{Modid: q.Modid, Cmdid: q.Cmdid}, q.Seq
+		r.key, r.seq, r.level = route.Key{Modid: q.Modid, Cmdid: q.Cmdid}, q.Seq, q.Level
 	case larspb.IDReportRequest:
 		var q larspb.CallReport
 		err = q.Parse(body)
 		r.key, r.retcode = route.Key{Modid: q.Modid, Cmdid: q.Cmdid}, q.Retcode
-		r.host = netip.AddrPortFrom(larspb.AddrOf(q.IP), uint16(q.Port))
+		r.host, r.report = netip.AddrPortFrom(larspb.AddrOf(q.IP), uint16(q.Port)), q
 	default:
 		t.Errorf("the client sent message %d", id)
 	}
@@ -156,7 +164,12 @@ func parseRequest(t testing.TB, frame []byte) request {
 
 // answer is the frame that gives r this code and, on success, this host.
 func (r request) answer(code larspb.RetCode, host string) []byte {
-	a := larspb.HostAnswer{Seq: r.seq, Modid: r.key.Modid, Cmdid: r.key.Cmdid, Retcode: int32(code)}
+	return r.ticketed(code, host, 0)
+}
+
+// ticketed is the answer with a ticket.
+func (r request) ticketed(code larspb.RetCode, host string, ticket uint64) []byte {
+	a := larspb.HostAnswer{Seq: r.seq, Modid: r.key.Modid, Cmdid: r.key.Cmdid, Retcode: int32(code), Ticket: ticket}
 	if host != "" {
 		ap := netip.MustParseAddrPort(host)
 		a.HasHost, a.IP, a.Port = true, larspb.IPOf(ap.Addr()), int32(ap.Port())

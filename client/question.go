@@ -8,9 +8,10 @@ import (
 	"lars.internal/route"
 )
 
-// maxRequest is above the longest request: a report's header, five varints
-// of which three may have ten bytes, and the lengths between them.
-const maxRequest = 64
+// maxRequest is above the longest request, a report: 8 bytes of header, two
+// numbers of a service and a host of 11 and 17, a retcode of 2, and 11, 6 and 2
+// for ticket, latency and kind.
+const maxRequest = 128
 
 // question is one request to the agent, reused by the next one when it is over.
 //
@@ -21,6 +22,8 @@ const maxRequest = 64
 type question struct {
 	answer int32 // id of the message that answers it
 	key    route.Key
+	avoid  route.Host // of a question for a host; the zero Host avoids nothing
+	level  uint32     // 0 asks as C++ programs do
 	seq    uint32
 	buf    [maxRequest]byte
 	frame  []byte // the request, in buf
@@ -39,9 +42,9 @@ var questions = sync.Pool{New: func() any {
 	return &question{done: make(chan struct{}, 1), timer: t}
 }}
 
-func newQuestion(answer int32, modid, cmdid int32) *question {
+func newQuestion(answer int32, key route.Key) *question {
 	k := questions.Get().(*question)
-	k.answer, k.key = answer, route.Key{Modid: modid, Cmdid: cmdid}
+	k.answer, k.key = answer, key
 	return k
 }
 
@@ -49,6 +52,7 @@ func newQuestion(answer int32, modid, cmdid int32) *question {
 func (k *question) release() {
 	k.timer.Stop()
 	k.seq, k.frame, k.route, k.err = 0, nil, nil, nil
+	k.avoid, k.level = route.Host{}, 0
 	k.host = larspb.HostAnswer{}
 	questions.Put(k)
 }
@@ -57,27 +61,16 @@ func (k *question) release() {
 func (k *question) encodeQuestion() {
 	b := k.buf[:larspb.HeaderSize]
 	if k.answer == larspb.IDGetHostResponse {
-		q := larspb.HostQuery{Seq: k.seq, Modid: k.key.Modid, Cmdid: k.key.Cmdid}
+		q := larspb.HostQuery{Seq: k.seq, Modid: k.key.Modid, Cmdid: k.key.Cmdid, Level: k.level}
+		if k.avoid != (route.Host{}) {
+			q.HasAvoid, q.AvoidIP, q.AvoidPort = true, int32(k.avoid.IP), int32(k.avoid.Port)
+		}
 		k.seal(larspb.IDGetHostRequest, q.Append(b))
 		return
 	}
-	q := larspb.RouteQuery{Seq: k.seq, Modid: k.key.Modid, Cmdid: k.key.Cmdid}
+	q := larspb.RouteQuery{Seq: k.seq, Modid: k.key.Modid, Cmdid: k.key.Cmdid, Level: k.level}
 	k.seal(larspb.IDAPIGetRouteRequest, q.Append(b))
 }
-
-// encodeReport writes the result of a call to host.
-func (k *question) encodeReport(host route.Host, callErr error) {
-	r := larspb.CallReport{Modid: k.key.Modid, Cmdid: k.key.Cmdid,
-		HasHost: true, IP: int32(host.IP), Port: int32(host.Port)}
-	if callErr != nil {
-		r.Retcode = reportFailed
-	}
-	k.seal(larspb.IDReportRequest, r.Append(k.buf[:larspb.HeaderSize]))
-}
-
-// reportFailed is what C++ programs send; to the agent any number but 0 is a
-// failure.
-const reportFailed = 1
 
 // seal completes a frame whose body follows the room for the header.
 func (k *question) seal(id int32, frame []byte) {
