@@ -34,14 +34,50 @@ func Policies() []string {
 	return names
 }
 
-// PolicyOf returns the policy of that name, with its default configuration.
-func PolicyOf(name string) (Policy, error) {
+// PolicyOf returns the policy of a text: its name, and for adaptive the settings
+// that differ from the defaults, as in "adaptive evidence=25 probe=off".
+func PolicyOf(text string) (Policy, error) {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	if words[0] == "adaptive" && len(words) > 1 {
+		return adaptiveWith(words[1:])
+	}
 	for i := range policies {
-		if policies[i].name == name {
-			return policies[i].make, nil
+		if policies[i].name != words[0] {
+			continue
+		}
+		if len(words) > 1 {
+			return nil, fmt.Errorf("sim: policy %s takes no settings, but has %s", words[0], words[1])
+		}
+		return policies[i].make, nil
+	}
+	return nil, fmt.Errorf("sim: policy %q: want one of: %s", words[0], strings.Join(Policies(), ", "))
+}
+
+// adaptiveWith returns the adaptive policy with settings as in "evidence=25".
+func adaptiveWith(settings []string) (Policy, error) {
+	cfg := adaptive.DefaultConfig()
+	for _, s := range settings {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("sim: policy adaptive: %q: want KEY=VALUE", s)
+		}
+		if err := cfg.Set(key, value); err != nil {
+			return nil, fmt.Errorf("sim: policy adaptive: %w", err)
 		}
 	}
-	return nil, fmt.Errorf("sim: policy %q: want one of: %s", name, strings.Join(Policies(), ", "))
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("sim: policy adaptive: %w", err)
+	}
+	return Adaptive(func(c *adaptive.Config) {
+		zone := c.Zone
+		*c = cfg
+		if c.Zone == "" {
+			c.Zone = zone
+		}
+	}), nil
 }
 
 // Adaptive returns the adaptive policy with the default configuration, changed

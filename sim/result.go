@@ -68,6 +68,15 @@ func (x Series) Sum(from, to time.Duration) float64 {
 	return float64(sum)
 }
 
+// Total returns the count of all seconds.
+func (x Series) Total() int64 {
+	sum := int64(0)
+	for _, n := range x {
+		sum += n
+	}
+	return sum
+}
+
 // latencySteps is the number of steps of a Histogram; each is 2 % wider than
 // the one before, from 10 us on.
 const latencySteps = 1000
@@ -109,7 +118,7 @@ func newResult(sc *Scenario) *Result {
 	r := &Result{
 		Calls: make(Series, seconds), Failed: make(Series, seconds), Refused: make(Series, seconds),
 		Host: make([]Series, sc.Hosts), FailedBy: make([]int, sc.Hosts), Load: make([][]int32, sc.Hosts),
-		LatenciesFrom: 10 * time.Second,
+		LatenciesFrom: min(10*time.Second, sc.Length/2),
 		P99:           make([]time.Duration, seconds),
 		troubles:      make([]trouble, sc.Hosts),
 		seen:          make([][]view, sc.Agents),
@@ -263,5 +272,8 @@ func (r *Result) HostShare(host int, from, to time.Duration) float64 {
 func (r *Result) PeakLoad(host int, from, to time.Duration) float64 {
 	const slot = 100 * time.Millisecond
 	fair := r.Calls.Sum(from, to) / float64(len(r.Host)) * float64(slot) / float64(to-from)
+	if fair == 0 {
+		return 0
+	}
 	return float64(slices.Max(r.Load[host][from/slot:to/slot])) / fair
 }

@@ -59,8 +59,7 @@ func numberOf(h route.Host) int { return int(h.IP - firstIP) }
 // Run simulates the scenario, which must be valid, with this policy.
 func Run(sc Scenario, policy Policy) *Result {
 	s := Start(sc, policy)
-	for s.Work(1 << 20) {
-	}
+	s.Advance(sc.Length)
 	return s.Result()
 }
 
@@ -85,18 +84,16 @@ func Start(sc Scenario, policy Policy) *Simulation {
 	return s
 }
 
-// Work simulates the next n occasions, and reports whether there are more.
-func (s *Simulation) Work(n int) (more bool) {
-	for range n {
+// Advance simulates what happens up to a time, at most the length of the
+// scenario.
+func (s *Simulation) Advance(to time.Duration) {
+	to = min(to, s.Length)
+	for s.agenda.heap[0].at <= to { // never empty: each agent will be asked again
 		e := s.agenda.next()
-		if e.at > s.Length {
-			s.now = s.Length
-			return false
-		}
 		s.now = e.at
 		s.handle(e)
 	}
-	return true
+	s.now = to
 }
 
 // Now returns the virtual time.

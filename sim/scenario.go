@@ -54,9 +54,10 @@ const (
 	maxSteps   = 10_000
 	maxZone    = 32 // bytes
 
-	maxPairs = 1_000_000     // agents x hosts; each has its state in a balancer
-	maxSlots = 5_000_000     // hosts x seconds; the calls of each are counted
-	maxCalls = 1_000_000_000 // of all agents
+	maxPairs = 1_000_000   // agents x hosts; each has its state in a balancer
+	maxSlots = 5_000_000   // hosts x seconds; the calls of each are counted
+	maxTotal = 2_000_000   // agents x rate; a second takes some seconds then
+	maxCalls = 500_000_000 // of all agents
 )
 
 // Validate returns an error that names the first value that makes no sense.
@@ -93,6 +94,7 @@ func (s *Scenario) wrong() (key string, step int, err error) {
 		{"zone", "bytes", float64(len(s.Zone)), 0, maxZone},
 		{"agents", "agents x hosts", float64(s.Agents) * float64(s.Hosts), 1, maxPairs},
 		{"length", "hosts x seconds", float64(s.Hosts) * length, 1, maxSlots},
+		{"rate", "agents x rate", float64(s.Agents) * s.Rate, 0, maxTotal},
 		{"rate", "agents x rate x seconds", float64(s.Agents) * s.Rate * length, 0, maxCalls},
 	} {
 		if err := check(c.what, c.v, c.low, c.high); err != nil {

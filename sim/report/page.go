@@ -1,0 +1,55 @@
+package report
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+
+	"lars.internal/sim/chart"
+)
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Parse(pageText))
+
+// pageData is what the template of the page gets.
+type pageData struct {
+	*Report
+	Heading, Setting string
+	Stopped          bool
+	Figures          []Figure
+	Charts           []drawing
+}
+
+// drawing is a chart as it stands in the page, with its numbers.
+type drawing struct {
+	SVG   template.HTML // by package chart, which escapes what it is given
+	Title string
+	Names []string
+	Rows  [][]string
+}
+
+// HTML writes the report as a page that needs nothing else.
+func (r *Report) HTML(w io.Writer) error {
+	data := pageData{Report: r, Heading: r.heading(), Setting: r.setting(), Stopped: r.stopped(), Figures: r.Figures()}
+	for _, c := range r.Charts() {
+		data.Charts = append(data.Charts, draw(&c))
+	}
+	return page.Execute(w, data)
+}
+
+func draw(c *chart.Chart) drawing {
+	d := drawing{SVG: template.HTML(c.SVG()), Title: c.Title + ", " + c.Unit}
+	for _, l := range c.Lines {
+		d.Names = append(d.Names, l.Name)
+	}
+	for t := range c.Lines[0].Values {
+		row := []string{chart.Number(float64(t) * c.Slot)}
+		for _, l := range c.Lines {
+			row = append(row, chart.Number(l.Values[t]))
+		}
+		d.Rows = append(d.Rows, row)
+	}
+	return d
+}
