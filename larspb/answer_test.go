@@ -3,7 +3,10 @@ package larspb
 import (
 	"bytes"
 	"math"
+	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
@@ -18,7 +21,19 @@ func (a RouteAnswer) generated() *GetRouteResponse {
 		Version: a.Version, Stale: a.Stale, Removed: a.Removed, Level: a.Level,
 	}
 	for _, e := range a.Hosts {
-		m.Host = append(m.Host, &HostInfo{Ip: int32(e.Host.IP), Port: int32(e.Host.Port)})
+		h := &HostInfo{Ip: int32(e.Host.IP), Port: int32(e.Host.Port)}
+		if a.Level > 0 {
+			h.Zone = e.Zone
+			if e.Weight != route.DefaultWeight {
+				h.Weight = &e.Weight
+			}
+		}
+		m.Host = append(m.Host, h)
+	}
+	if a.Level > 0 {
+		for _, s := range a.Settings {
+			m.Settings = append(m.Settings, &Setting{Key: s.Name, Value: s.Value})
+		}
 	}
 	return m
 }
@@ -47,14 +62,23 @@ func checkAnswer(t rapid.TB, a RouteAnswer, limit int) {
 	if !bytes.Equal(got, body) {
 		t.Fatalf("%x\nwant %x", got, body)
 	}
-	if left := limit - len(got); len(back.Hosts) < len(a.Hosts) && left >= 2+11+4 {
+	if left := limit - len(got); len(back.Hosts) < len(a.Hosts) && left >= messageSize(a.hostSize(&a.Hosts[len(back.Hosts)])) {
 		t.Fatalf("%d bytes are left and a host is left out", left)
 	}
 }
 
 func TestRouteAnswerEqualsGenerated(t *testing.T) {
+	zone := rapid.SampledFrom([]string{"", "eu1", strings.Repeat("z", route.MaxZone)})
 	host := rapid.Custom(func(t *rapid.T) route.Endpoint {
-		return route.Endpoint{Host: route.Host{IP: rapid.Uint32Min(1).Draw(t, "ip"), Port: rapid.Uint16Min(1).Draw(t, "port")}, Weight: route.DefaultWeight}
+		return route.Endpoint{
+			Host:   route.Host{IP: rapid.Uint32Min(1).Draw(t, "ip"), Port: rapid.Uint16Min(1).Draw(t, "port")},
+			Weight: rapid.OneOf(rapid.Just(uint32(route.DefaultWeight)), rapid.Uint32Max(route.MaxWeight)).Draw(t, "weight"),
+			Zone:   zone.Draw(t, "zone"),
+		}
+	})
+	text := rapid.SampledFrom([]string{"", "policy", strings.Repeat("s", route.MaxSetting)})
+	setting := rapid.Custom(func(t *rapid.T) route.Setting {
+		return route.Setting{Name: text.Draw(t, "name"), Value: text.Draw(t, "value")}
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		a := RouteAnswer{
@@ -65,22 +89,29 @@ func TestRouteAnswerEqualsGenerated(t *testing.T) {
 			Version:   rapid.Uint64().Draw(t, "version"),
 			Stale:     rapid.Bool().Draw(t, "stale"),
 			Removed:   rapid.Bool().Draw(t, "removed"),
-			Level:     rapid.Uint32().Draw(t, "level"),
+			Settings:  rapid.SliceOfN(setting, 0, route.MaxSettings).Draw(t, "settings"),
+			Level:     rapid.OneOf(rapid.Just(uint32(0)), rapid.Uint32()).Draw(t, "level"),
 		}
-		checkAnswer(t, a, rapid.IntRange(80, MaxBody).Draw(t, "limit"))
+		least := a
+		least.Hosts = nil
+		checkAnswer(t, a, rapid.IntRange(max(80, len(least.Append(nil, MaxBody))+2), MaxBody).Draw(t, "limit"))
 	})
 }
 
 func FuzzRouteAnswer(f *testing.F) {
-	f.Add(int32(1), int32(2), uint32(3), uint64(0), uint32(0xC0A80171), uint16(7777), 5, 100)
-	f.Add(int32(0), int32(0), uint32(0), uint64(7), uint32(1), uint16(1), 0, 40)
-	f.Add(int32(-1), int32(-1), uint32(1<<31), uint64(1<<63), uint32(1<<31), uint16(65535), 10_000, MaxDatagramBody)
-	f.Fuzz(func(t *testing.T, modid, cmdid int32, seq uint32, version uint64, ip uint32, port uint16, n, limit int) {
-		hosts := make([]route.Host, max(0, min(n, 10_000)))
-		for i := range hosts {
-			hosts[i] = route.Host{IP: max(1, ip+uint32(i*i)), Port: max(1, port-uint16(i))}
+	f.Add(int32(1), int32(2), uint32(3), uint64(0), uint32(0xC0A80171), uint16(7777), 5, 100, uint32(100), "", uint32(0))
+	f.Add(int32(0), int32(0), uint32(0), uint64(7), uint32(1), uint16(1), 0, 40, uint32(0), "eu1", uint32(1))
+	f.Add(int32(-1), int32(-1), uint32(1<<31), uint64(1<<63), uint32(1<<31), uint16(65535), 10_000, MaxDatagramBody, uint32(10_000), "eu1", uint32(1))
+	f.Fuzz(func(t *testing.T, modid, cmdid int32, seq uint32, version uint64, ip uint32, port uint16, n, limit int, weight uint32, zone string, level uint32) {
+		if len(zone) > route.MaxZone || !utf8.ValidString(zone) {
+			t.Skip("no table has such a zone")
 		}
-		a := RouteAnswer{Key: route.Key{Modid: modid, Cmdid: cmdid}, Hosts: route.AppendEndpoints(nil, hosts), Seq: seq, Version: version}
+		hosts := make([]route.Endpoint, max(0, min(n, 10_000)))
+		for i := range hosts {
+			h := route.Host{IP: max(1, ip+uint32(i*i)), Port: max(1, port-uint16(i))}
+			hosts[i] = route.Endpoint{Host: h, Weight: (weight + uint32(i)) % (route.MaxWeight + 1), Zone: zone}
+		}
+		a := RouteAnswer{Key: route.Key{Modid: modid, Cmdid: cmdid}, Hosts: hosts, Seq: seq, Version: version, Level: level}
 		checkAnswer(t, a, max(60, min(limit, MaxDatagramBody)))
 	})
 }
@@ -152,6 +183,39 @@ func TestRouteAnswerRefusesHosts(t *testing.T) {
 	var a RouteAnswer
 	if err := a.Parse(body); err != nil || a.Refused != 2 || len(a.Hosts) != 2 {
 		t.Errorf("%+v, %v: want two hosts and two refused", a, err)
+	}
+}
+
+// What is beyond a limit is counted and does not cost the rest of the answer. The
+// weight of a host that has none is the default.
+func TestRouteAnswerTrims(t *testing.T) {
+	weight, drained, most := uint32(math.MaxUint32), uint32(0), uint32(route.MaxWeight)
+	long := strings.Repeat("z", route.MaxSetting+1)
+	m := &GetRouteResponse{Level: 1, Host: []*HostInfo{
+		{Ip: 1, Port: 1, Weight: &weight, Zone: long[:route.MaxZone]},
+		{Ip: 1, Port: 2, Weight: &most, Zone: long[:route.MaxZone+1]},
+		{Ip: 1, Port: 3},
+		{Ip: 1, Port: 4, Weight: &drained},
+	}, Settings: []*Setting{{Key: long}, {Key: "a", Value: long}}}
+	for range route.MaxSettings + 1 {
+		m.Settings = append(m.Settings, &Setting{Key: "b"})
+	}
+	body, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a RouteAnswer
+	if err := a.Parse(body); err != nil || a.Trimmed != 5 || len(a.Settings) != route.MaxSettings {
+		t.Errorf("%v, %d trimmed, %d settings; want 5 and %d", err, a.Trimmed, len(a.Settings), route.MaxSettings)
+	}
+	want := []route.Endpoint{
+		{Host: route.Host{IP: 1, Port: 1}, Weight: route.MaxWeight, Zone: long[:route.MaxZone]},
+		{Host: route.Host{IP: 1, Port: 2}, Weight: route.MaxWeight},
+		{Host: route.Host{IP: 1, Port: 3}, Weight: route.DefaultWeight},
+		{Host: route.Host{IP: 1, Port: 4}},
+	}
+	if !slices.Equal(a.Hosts, want) {
+		t.Errorf("hosts %v, want %v", a.Hosts, want)
 	}
 }
 

@@ -1,19 +1,20 @@
 package larspb
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"unicode/utf8"
 
-// noMessage is the number of no field.
-const noMessage = protowire.Number(0)
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // fields walks over a message, one field at a time. It is a struct with a
 // loop around it because a callback would cost one more call for each field.
 type fields struct {
-	rest    []byte
-	message protowire.Number // the only field that is bytes; all others are varints
+	rest  []byte
+	bytes uint32 // the fields that are bytes, field n as 1 << n; all others are varints
 
 	num   protowire.Number // 0: skip the field, as the generated code does
 	value uint64           // of a varint
-	body  []byte           // of the field numbered message
+	body  []byte           // of a field that is bytes
 	err   error            // why next returned false; nil at the end
 }
 
@@ -32,7 +33,7 @@ func (f *fields) next() bool {
 	}
 	f.rest = f.rest[n:]
 	f.num = protowire.Number(tag >> 3)
-	if typ := protowire.Type(tag & 7); typ != protowire.VarintType || f.num == f.message {
+	if typ := protowire.Type(tag & 7); typ != protowire.VarintType || f.isBytes() {
 		return f.other(typ)
 	}
 	if len(f.rest) > 0 && f.rest[0] < 0x80 {
@@ -44,11 +45,14 @@ func (f *fields) next() bool {
 	return true
 }
 
-// other reads the field num, which is not one of the varints: the message, or
-// one to be skipped.
+// isBytes reports whether the field num is one of those that are bytes.
+func (f *fields) isBytes() bool { return f.bytes>>uint(f.num)&1 != 0 }
+
+// other reads the field num, which is not one of the varints: one that is bytes,
+// or one to be skipped.
 func (f *fields) other(typ protowire.Type) bool {
 	var n int
-	if typ == protowire.BytesType && f.num == f.message {
+	if typ == protowire.BytesType && f.isBytes() {
 		f.body, n = protowire.ConsumeBytes(f.rest)
 	} else {
 		n = protowire.ConsumeFieldValue(f.num, typ, f.rest)
@@ -64,6 +68,15 @@ func (f *fields) other(typ protowire.Type) bool {
 func (f *fields) fail() bool {
 	f.err = ErrMessage
 	return false
+}
+
+// text returns the body as the generated code takes a string: one that is not
+// UTF-8 makes the message broken.
+func (f *fields) text() []byte {
+	if !utf8.Valid(f.body) {
+		f.fail()
+	}
+	return f.body
 }
 
 // appendTag writes the tag of a field whose number is below 16.
@@ -88,6 +101,22 @@ func appendInt32(b []byte, num protowire.Number, v int32) []byte {
 
 func appendBool(b []byte, num protowire.Number, v bool) []byte {
 	return appendField(b, num, protowire.EncodeBool(v))
+}
+
+// appendText writes a field whose number is below 16; an empty one is left out.
+func appendText(b []byte, num protowire.Number, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return protowire.AppendString(appendTag(b, num, protowire.BytesType), s)
+}
+
+// textSize returns the encoded length of a field that appendText writes.
+func textSize(s string) int {
+	if s == "" {
+		return 0
+	}
+	return messageSize(len(s))
 }
 
 // fieldSize returns the encoded length of a field that appendField writes.

@@ -234,6 +234,8 @@ type HostInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ip            int32                  `protobuf:"varint,1,opt,name=ip,proto3" json:"ip,omitempty"` // IPv4 as a host-order integer
 	Port          int32                  `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Weight        *uint32                `protobuf:"varint,10,opt,name=weight,proto3,oneof" json:"weight,omitempty"` // share of the calls, up to 10,000; not set: 100; 0 drains the host
+	Zone          string                 `protobuf:"bytes,11,opt,name=zone,proto3" json:"zone,omitempty"`            // where the host is, up to 32 bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,13 +284,81 @@ func (x *HostInfo) GetPort() int32 {
 	return 0
 }
 
+func (x *HostInfo) GetWeight() uint32 {
+	if x != nil && x.Weight != nil {
+		return *x.Weight
+	}
+	return 0
+}
+
+func (x *HostInfo) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+// Setting is one of the settings that the calls of a service are balanced by.
+type Setting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // up to 128 bytes, as is the value
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Setting) Reset() {
+	*x = Setting{}
+	mi := &file_lars_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Setting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Setting) ProtoMessage() {}
+
+func (x *Setting) ProtoReflect() protoreflect.Message {
+	mi := &file_lars_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Setting.ProtoReflect.Descriptor instead.
+func (*Setting) Descriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Setting) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Setting) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type GetRouteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Modid int32                  `protobuf:"varint,1,opt,name=modid,proto3" json:"modid,omitempty"`
 	Cmdid int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
 	// Echoed in the answer of an agent of this project, so that a program can
 	// tell a late answer from the one that it waits for. 0: not used.
-	Seq uint32 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`
+	Seq  uint32 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`
+	Zone string `protobuf:"bytes,11,opt,name=zone,proto3" json:"zone,omitempty"` // where the agent is, up to 32 bytes
 	// At least 1 from an agent of this project, which then understands the
 	// messages with ids above 101 that belong to its level.
 	Level         uint32 `protobuf:"varint,12,opt,name=level,proto3" json:"level,omitempty"`
@@ -298,7 +368,7 @@ type GetRouteRequest struct {
 
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_lars_proto_msgTypes[1]
+	mi := &file_lars_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +380,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[1]
+	mi := &file_lars_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +393,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{1}
+	return file_lars_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *GetRouteRequest) GetModid() int32 {
@@ -347,6 +417,13 @@ func (x *GetRouteRequest) GetSeq() uint32 {
 	return 0
 }
 
+func (x *GetRouteRequest) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
 func (x *GetRouteRequest) GetLevel() uint32 {
 	if x != nil {
 		return x.Level
@@ -355,23 +432,26 @@ func (x *GetRouteRequest) GetLevel() uint32 {
 }
 
 type GetRouteResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Modid         int32                  `protobuf:"varint,1,opt,name=modid,proto3" json:"modid,omitempty"`
-	Cmdid         int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
-	Host          []*HostInfo            `protobuf:"bytes,3,rep,name=host,proto3" json:"host,omitempty"`
-	Seq           uint32                 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`             // as in the request
-	Truncated     bool                   `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"` // there are more hosts than one datagram can hold
-	Version       uint64                 `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`     // of the table that the dns service has loaded; 0: not known
-	Stale         bool                   `protobuf:"varint,13,opt,name=stale,proto3" json:"stale,omitempty"`         // the table is a snapshot, or could not be confirmed lately
-	Removed       bool                   `protobuf:"varint,14,opt,name=removed,proto3" json:"removed,omitempty"`     // the answer is empty because an edit made it so
-	Level         uint32                 `protobuf:"varint,15,opt,name=level,proto3" json:"level,omitempty"`         // of the dns service; only in answers to a request with a level
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Modid     int32                  `protobuf:"varint,1,opt,name=modid,proto3" json:"modid,omitempty"`
+	Cmdid     int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
+	Host      []*HostInfo            `protobuf:"bytes,3,rep,name=host,proto3" json:"host,omitempty"`
+	Seq       uint32                 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`             // as in the request
+	Truncated bool                   `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"` // there are more hosts than one datagram can hold
+	Version   uint64                 `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`     // of the table that the dns service has loaded; 0: not known
+	Stale     bool                   `protobuf:"varint,13,opt,name=stale,proto3" json:"stale,omitempty"`         // the table is a snapshot, or could not be confirmed lately
+	Removed   bool                   `protobuf:"varint,14,opt,name=removed,proto3" json:"removed,omitempty"`     // the answer is empty because an edit made it so
+	Level     uint32                 `protobuf:"varint,15,opt,name=level,proto3" json:"level,omitempty"`         // of the dns service or the agent; only in answers to a request with a level
+	// Up to 32. Settings, and what hosts have beyond their address, come only with
+	// a level.
+	Settings      []*Setting `protobuf:"bytes,16,rep,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRouteResponse) Reset() {
 	*x = GetRouteResponse{}
-	mi := &file_lars_proto_msgTypes[2]
+	mi := &file_lars_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +463,7 @@ func (x *GetRouteResponse) String() string {
 func (*GetRouteResponse) ProtoMessage() {}
 
 func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[2]
+	mi := &file_lars_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +476,7 @@ func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteResponse.ProtoReflect.Descriptor instead.
 func (*GetRouteResponse) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{2}
+	return file_lars_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetRouteResponse) GetModid() int32 {
@@ -462,6 +542,13 @@ func (x *GetRouteResponse) GetLevel() uint32 {
 	return 0
 }
 
+func (x *GetRouteResponse) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 // HostCallResult is what one caller knows of one host.
 type HostCallResult struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -480,7 +567,7 @@ type HostCallResult struct {
 
 func (x *HostCallResult) Reset() {
 	*x = HostCallResult{}
-	mi := &file_lars_proto_msgTypes[3]
+	mi := &file_lars_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +579,7 @@ func (x *HostCallResult) String() string {
 func (*HostCallResult) ProtoMessage() {}
 
 func (x *HostCallResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[3]
+	mi := &file_lars_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +592,7 @@ func (x *HostCallResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostCallResult.ProtoReflect.Descriptor instead.
 func (*HostCallResult) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{3}
+	return file_lars_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *HostCallResult) GetIp() int32 {
@@ -573,7 +660,7 @@ type ReportStatusRequest struct {
 
 func (x *ReportStatusRequest) Reset() {
 	*x = ReportStatusRequest{}
-	mi := &file_lars_proto_msgTypes[4]
+	mi := &file_lars_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +672,7 @@ func (x *ReportStatusRequest) String() string {
 func (*ReportStatusRequest) ProtoMessage() {}
 
 func (x *ReportStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[4]
+	mi := &file_lars_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +685,7 @@ func (x *ReportStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportStatusRequest.ProtoReflect.Descriptor instead.
 func (*ReportStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{4}
+	return file_lars_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReportStatusRequest) GetModid() int32 {
@@ -670,7 +757,7 @@ type GetHostRequest struct {
 
 func (x *GetHostRequest) Reset() {
 	*x = GetHostRequest{}
-	mi := &file_lars_proto_msgTypes[5]
+	mi := &file_lars_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +769,7 @@ func (x *GetHostRequest) String() string {
 func (*GetHostRequest) ProtoMessage() {}
 
 func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[5]
+	mi := &file_lars_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +782,7 @@ func (x *GetHostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostRequest.ProtoReflect.Descriptor instead.
 func (*GetHostRequest) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{5}
+	return file_lars_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetHostRequest) GetSeq() uint32 {
@@ -749,7 +836,7 @@ type GetHostResponse struct {
 
 func (x *GetHostResponse) Reset() {
 	*x = GetHostResponse{}
-	mi := &file_lars_proto_msgTypes[6]
+	mi := &file_lars_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +848,7 @@ func (x *GetHostResponse) String() string {
 func (*GetHostResponse) ProtoMessage() {}
 
 func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[6]
+	mi := &file_lars_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +861,7 @@ func (x *GetHostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHostResponse.ProtoReflect.Descriptor instead.
 func (*GetHostResponse) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{6}
+	return file_lars_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetHostResponse) GetSeq() uint32 {
@@ -834,7 +921,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_lars_proto_msgTypes[7]
+	mi := &file_lars_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +933,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[7]
+	mi := &file_lars_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +946,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{7}
+	return file_lars_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReportRequest) GetModid() int32 {
@@ -922,7 +1009,7 @@ type Challenge struct {
 
 func (x *Challenge) Reset() {
 	*x = Challenge{}
-	mi := &file_lars_proto_msgTypes[8]
+	mi := &file_lars_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1021,7 @@ func (x *Challenge) String() string {
 func (*Challenge) ProtoMessage() {}
 
 func (x *Challenge) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[8]
+	mi := &file_lars_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1034,7 @@ func (x *Challenge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Challenge.ProtoReflect.Descriptor instead.
 func (*Challenge) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{8}
+	return file_lars_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Challenge) GetNonce() []byte {
@@ -978,7 +1065,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_lars_proto_msgTypes[9]
+	mi := &file_lars_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1077,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[9]
+	mi := &file_lars_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1090,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{9}
+	return file_lars_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Proof) GetMac() []byte {
@@ -1037,7 +1124,7 @@ type ServerProof struct {
 
 func (x *ServerProof) Reset() {
 	*x = ServerProof{}
-	mi := &file_lars_proto_msgTypes[10]
+	mi := &file_lars_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1136,7 @@ func (x *ServerProof) String() string {
 func (*ServerProof) ProtoMessage() {}
 
 func (x *ServerProof) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[10]
+	mi := &file_lars_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1149,7 @@ func (x *ServerProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerProof.ProtoReflect.Descriptor instead.
 func (*ServerProof) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{10}
+	return file_lars_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServerProof) GetMac() []byte {
@@ -1083,7 +1170,7 @@ type Unsubscribe struct {
 
 func (x *Unsubscribe) Reset() {
 	*x = Unsubscribe{}
-	mi := &file_lars_proto_msgTypes[11]
+	mi := &file_lars_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1182,7 @@ func (x *Unsubscribe) String() string {
 func (*Unsubscribe) ProtoMessage() {}
 
 func (x *Unsubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[11]
+	mi := &file_lars_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1195,7 @@ func (x *Unsubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unsubscribe.ProtoReflect.Descriptor instead.
 func (*Unsubscribe) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{11}
+	return file_lars_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Unsubscribe) GetModid() int32 {
@@ -1137,7 +1224,7 @@ type ReportAck struct {
 
 func (x *ReportAck) Reset() {
 	*x = ReportAck{}
-	mi := &file_lars_proto_msgTypes[12]
+	mi := &file_lars_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1236,7 @@ func (x *ReportAck) String() string {
 func (*ReportAck) ProtoMessage() {}
 
 func (x *ReportAck) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[12]
+	mi := &file_lars_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1249,7 @@ func (x *ReportAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAck.ProtoReflect.Descriptor instead.
 func (*ReportAck) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{12}
+	return file_lars_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReportAck) GetRun() uint64 {
@@ -1189,7 +1276,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_lars_proto_msgTypes[13]
+	mi := &file_lars_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1288,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[13]
+	mi := &file_lars_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1301,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{13}
+	return file_lars_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Ping) GetNumber() uint64 {
@@ -1234,7 +1321,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_lars_proto_msgTypes[14]
+	mi := &file_lars_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1333,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[14]
+	mi := &file_lars_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1346,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{14}
+	return file_lars_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Pong) GetNumber() uint64 {
@@ -1283,7 +1370,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_lars_proto_msgTypes[15]
+	mi := &file_lars_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1382,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_lars_proto_msgTypes[15]
+	mi := &file_lars_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1395,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_lars_proto_rawDescGZIP(), []int{15}
+	return file_lars_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Hello) GetLevel() uint32 {
@@ -1351,16 +1438,24 @@ var File_lars_proto protoreflect.FileDescriptor
 const file_lars_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"lars.proto\x12\x04lars\".\n" +
+	"lars.proto\x12\x04lars\"j\n" +
 	"\bHostInfo\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\x05R\x02ip\x12\x12\n" +
-	"\x04port\x18\x02 \x01(\x05R\x04port\"e\n" +
+	"\x04port\x18\x02 \x01(\x05R\x04port\x12\x1b\n" +
+	"\x06weight\x18\n" +
+	" \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x12\n" +
+	"\x04zone\x18\v \x01(\tR\x04zoneB\t\n" +
+	"\a_weight\"1\n" +
+	"\aSetting\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"y\n" +
 	"\x0fGetRouteRequest\x12\x14\n" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\x10\n" +
 	"\x03seq\x18\n" +
-	" \x01(\rR\x03seq\x12\x14\n" +
-	"\x05level\x18\f \x01(\rR\x05level\"\xf2\x01\n" +
+	" \x01(\rR\x03seq\x12\x12\n" +
+	"\x04zone\x18\v \x01(\tR\x04zone\x12\x14\n" +
+	"\x05level\x18\f \x01(\rR\x05level\"\x9d\x02\n" +
 	"\x10GetRouteResponse\x12\x14\n" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\"\n" +
@@ -1371,7 +1466,8 @@ const file_lars_proto_rawDesc = "" +
 	"\aversion\x18\f \x01(\x04R\aversion\x12\x14\n" +
 	"\x05stale\x18\r \x01(\bR\x05stale\x12\x18\n" +
 	"\aremoved\x18\x0e \x01(\bR\aremoved\x12\x14\n" +
-	"\x05level\x18\x0f \x01(\rR\x05level\"\xb2\x01\n" +
+	"\x05level\x18\x0f \x01(\rR\x05level\x12)\n" +
+	"\bsettings\x18\x10 \x03(\v2\r.lars.SettingR\bsettings\"\xb2\x01\n" +
 	"\x0eHostCallResult\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\x05R\x02ip\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\x05R\x04port\x12\x12\n" +
@@ -1489,40 +1585,42 @@ func file_lars_proto_rawDescGZIP() []byte {
 }
 
 var file_lars_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_lars_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_lars_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_lars_proto_goTypes = []any{
 	(MessageId)(0),              // 0: lars.MessageId
 	(RetCode)(0),                // 1: lars.RetCode
 	(Kind)(0),                   // 2: lars.Kind
 	(*HostInfo)(nil),            // 3: lars.HostInfo
-	(*GetRouteRequest)(nil),     // 4: lars.GetRouteRequest
-	(*GetRouteResponse)(nil),    // 5: lars.GetRouteResponse
-	(*HostCallResult)(nil),      // 6: lars.HostCallResult
-	(*ReportStatusRequest)(nil), // 7: lars.ReportStatusRequest
-	(*GetHostRequest)(nil),      // 8: lars.GetHostRequest
-	(*GetHostResponse)(nil),     // 9: lars.GetHostResponse
-	(*ReportRequest)(nil),       // 10: lars.ReportRequest
-	(*Challenge)(nil),           // 11: lars.Challenge
-	(*Proof)(nil),               // 12: lars.Proof
-	(*ServerProof)(nil),         // 13: lars.ServerProof
-	(*Unsubscribe)(nil),         // 14: lars.Unsubscribe
-	(*ReportAck)(nil),           // 15: lars.ReportAck
-	(*Ping)(nil),                // 16: lars.Ping
-	(*Pong)(nil),                // 17: lars.Pong
-	(*Hello)(nil),               // 18: lars.Hello
+	(*Setting)(nil),             // 4: lars.Setting
+	(*GetRouteRequest)(nil),     // 5: lars.GetRouteRequest
+	(*GetRouteResponse)(nil),    // 6: lars.GetRouteResponse
+	(*HostCallResult)(nil),      // 7: lars.HostCallResult
+	(*ReportStatusRequest)(nil), // 8: lars.ReportStatusRequest
+	(*GetHostRequest)(nil),      // 9: lars.GetHostRequest
+	(*GetHostResponse)(nil),     // 10: lars.GetHostResponse
+	(*ReportRequest)(nil),       // 11: lars.ReportRequest
+	(*Challenge)(nil),           // 12: lars.Challenge
+	(*Proof)(nil),               // 13: lars.Proof
+	(*ServerProof)(nil),         // 14: lars.ServerProof
+	(*Unsubscribe)(nil),         // 15: lars.Unsubscribe
+	(*ReportAck)(nil),           // 16: lars.ReportAck
+	(*Ping)(nil),                // 17: lars.Ping
+	(*Pong)(nil),                // 18: lars.Pong
+	(*Hello)(nil),               // 19: lars.Hello
 }
 var file_lars_proto_depIdxs = []int32{
 	3, // 0: lars.GetRouteResponse.host:type_name -> lars.HostInfo
-	6, // 1: lars.ReportStatusRequest.results:type_name -> lars.HostCallResult
-	3, // 2: lars.GetHostRequest.avoid:type_name -> lars.HostInfo
-	3, // 3: lars.GetHostResponse.host:type_name -> lars.HostInfo
-	3, // 4: lars.ReportRequest.host:type_name -> lars.HostInfo
-	2, // 5: lars.ReportRequest.kind:type_name -> lars.Kind
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	4, // 1: lars.GetRouteResponse.settings:type_name -> lars.Setting
+	7, // 2: lars.ReportStatusRequest.results:type_name -> lars.HostCallResult
+	3, // 3: lars.GetHostRequest.avoid:type_name -> lars.HostInfo
+	3, // 4: lars.GetHostResponse.host:type_name -> lars.HostInfo
+	3, // 5: lars.ReportRequest.host:type_name -> lars.HostInfo
+	2, // 6: lars.ReportRequest.kind:type_name -> lars.Kind
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_lars_proto_init() }
@@ -1530,13 +1628,14 @@ func file_lars_proto_init() {
 	if File_lars_proto != nil {
 		return
 	}
+	file_lars_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lars_proto_rawDesc), len(file_lars_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2,9 +2,9 @@ package larspb
 
 import (
 	"math"
+	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"lars.internal/route"
@@ -25,24 +25,16 @@ func TestFinding22LargestRouteFitsOneFrame(t *testing.T) {
 
 // largestAnswer returns the size of an answer with this many hosts, in bytes.
 func largestAnswer(hosts int) int {
+	weight, long := uint32(math.MaxUint32), strings.Repeat("z", route.MaxSetting)
 	m := &GetRouteResponse{
 		Modid: -1, Cmdid: -1, Seq: math.MaxUint32, Truncated: true,
 		Version: math.MaxUint64, Stale: true, Removed: true, Level: math.MaxUint32,
 	}
-	host, err := proto.Marshal(&HostInfo{Ip: -1, Port: 65535})
-	if err != nil {
-		panic(err) // a message without strings can be encoded
+	for range hosts {
+		m.Host = append(m.Host, &HostInfo{Ip: -1, Port: 65535, Weight: &weight, Zone: long[:route.MaxZone]})
 	}
-	host = protowire.AppendTag(host, 10, protowire.VarintType) // weight
-	host = protowire.AppendVarint(host, math.MaxUint32)
-	host = protowire.AppendTag(host, 11, protowire.BytesType) // zone
-	host = protowire.AppendBytes(host, make([]byte, 32))
-
-	var setting []byte
-	for field := range protowire.Number(2) { // key, then value
-		setting = protowire.AppendTag(setting, field+1, protowire.BytesType)
-		setting = protowire.AppendBytes(setting, make([]byte, 128))
+	for range route.MaxSettings {
+		m.Settings = append(m.Settings, &Setting{Key: long, Value: long})
 	}
-	return proto.Size(m) + hosts*len(protowire.AppendBytes([]byte{0}, host)) +
-		32*len(protowire.AppendBytes([]byte{0, 0}, setting))
+	return proto.Size(m)
 }

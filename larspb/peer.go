@@ -27,7 +27,7 @@ type Echo struct {
 
 // Parse reads a Ping or a Pong. Anything that is no message is ErrMessage.
 func (e *Echo) Parse(b []byte) error {
-	f := fields{rest: b, message: noMessage}
+	f := fields{rest: b}
 	for f.next() {
 		if f.num == 1 {
 			e.Number = f.value
@@ -46,7 +46,7 @@ type Ack struct {
 
 // Parse reads a ReportAck. Anything that is no message is ErrMessage.
 func (a *Ack) Parse(b []byte) error {
-	f := fields{rest: b, message: noMessage}
+	f := fields{rest: b}
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -68,7 +68,7 @@ type Unsubscription struct {
 
 // Parse reads an Unsubscribe. Anything that is no message is ErrMessage.
 func (u *Unsubscription) Parse(b []byte) error {
-	f := fields{rest: b, message: noMessage}
+	f := fields{rest: b}
 	for f.next() {
 		switch f.num {
 		case 1:

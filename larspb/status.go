@@ -56,7 +56,7 @@ func (r *StatusReport) tailSize() int {
 // Parse reads a ReportStatusRequest and appends its results to r.Results.
 // Anything that is no message is ErrMessage.
 func (r *StatusReport) Parse(b []byte) error {
-	f := fields{rest: b, message: 4}
+	f := fields{rest: b, bytes: 1 << 4}
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -85,7 +85,7 @@ func (r *StatusReport) Parse(b []byte) error {
 }
 
 func (c *CallResult) parse(b []byte) error {
-	f := fields{rest: b, message: noMessage}
+	f := fields{rest: b}
 	for f.next() {
 		switch f.num {
 		case 1:

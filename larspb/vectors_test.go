@@ -94,6 +94,8 @@ func numberAddresses(t testing.TB, v any) {
 			text, ok := e.(string)
 			if !ok {
 				numberAddresses(t, e)
+			}
+			if !ok || key != "ip" && key != "caller" {
 				continue
 			}
 			a, err := netip.ParseAddr(text)

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"lars.internal/route"
 )
 
 // The messages of the hot path as plain values, coded by hand so that neither
@@ -49,12 +51,13 @@ type CallReport struct {
 type RouteQuery struct {
 	Modid, Cmdid int32
 	Seq          uint32
+	Zone         string // of the agent; Parse leaves one out that is too long
 	Level        uint32
 }
 
 // Parse reads a GetHostRequest. Anything that is no message is ErrMessage.
 func (q *HostQuery) Parse(b []byte) error {
-	f := fields{rest: b, message: 10}
+	f := fields{rest: b, bytes: 1 << 10}
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -88,7 +91,7 @@ func (q HostQuery) Append(b []byte) []byte {
 
 // Parse reads a GetHostResponse. Anything that is no message is ErrMessage.
 func (a *HostAnswer) Parse(b []byte) error {
-	f := fields{rest: b, message: 5}
+	f := fields{rest: b, bytes: 1 << 5}
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -125,7 +128,7 @@ func (a HostAnswer) Append(b []byte) []byte {
 
 // Parse reads a ReportRequest. Anything that is no message is ErrMessage.
 func (r *CallReport) Parse(b []byte) error {
-	f := fields{rest: b, message: 3}
+	f := fields{rest: b, bytes: 1 << 3}
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -165,7 +168,7 @@ func (r CallReport) Append(b []byte) []byte {
 
 // Parse reads a GetRouteRequest. Anything that is no message is ErrMessage.
 func (q *RouteQuery) Parse(b []byte) error {
-	f := fields{rest: b, message: noMessage}
+	f := fields{rest: b, bytes: 1 << 11}
 	for f.next() {
 		switch f.num {
 		case 1:
@@ -174,6 +177,11 @@ func (q *RouteQuery) Parse(b []byte) error {
 			q.Cmdid = int32(f.value)
 		case 10:
 			q.Seq = uint32(f.value)
+		case 11:
+			q.Zone = ""
+			if text := f.text(); len(text) <= route.MaxZone {
+				q.Zone = string(text)
+			}
 		case 12:
 			q.Level = uint32(f.value)
 		}
@@ -186,6 +194,7 @@ func (q RouteQuery) Append(b []byte) []byte {
 	b = appendInt32(b, 1, q.Modid)
 	b = appendInt32(b, 2, q.Cmdid)
 	b = appendField(b, 10, uint64(q.Seq))
+	b = appendText(b, 11, q.Zone)
 	return appendField(b, 12, uint64(q.Level))
 }
 
@@ -198,14 +207,17 @@ func (q RouteQuery) AppendPull(b []byte) []byte {
 	return q.Append(b)
 }
 
+// parseHost reads a HostInfo of which only the address counts.
 func parseHost(b []byte, ip, port *int32) error {
-	f := fields{rest: b, message: noMessage}
+	f := fields{rest: b, bytes: 1 << 11}
 	for f.next() {
 		switch f.num {
 		case 1:
 			*ip = int32(f.value)
 		case 2:
 			*port = int32(f.value)
+		case 11:
+			f.text()
 		}
 	}
 	return f.err

@@ -59,7 +59,7 @@ var codecs = []codec{
 	{"GetRouteRequest", []int32{IDGetRouteRequest, IDAPIGetRouteRequest}, func(body []byte) (proto.Message, []byte, error) {
 		var q RouteQuery
 		err := q.Parse(body)
-		return &GetRouteRequest{Modid: q.Modid, Cmdid: q.Cmdid, Seq: q.Seq, Level: q.Level}, q.Append(nil), err
+		return &GetRouteRequest{Modid: q.Modid, Cmdid: q.Cmdid, Seq: q.Seq, Zone: q.Zone, Level: q.Level}, q.Append(nil), err
 	}},
 	{"GetRouteResponse", []int32{IDGetRouteResponse, IDAPIGetRouteResponse}, func(body []byte) (proto.Message, []byte, error) {
 		var a RouteAnswer
@@ -132,12 +132,7 @@ func (c codec) differs(body []byte) string {
 		return ""
 	}
 	forgetUnknown(want.ProtoReflect())
-	if m, ok := want.(*GetRouteResponse); ok {
-		m.Host = slices.DeleteFunc(m.Host, func(h *HostInfo) bool {
-			_, err := route.NewHost(uint32(h.Ip), int64(h.Port))
-			return err != nil
-		})
-	}
+	keepWithinLimits(want)
 	if !proto.Equal(got, want) {
 		return "value"
 	}
@@ -146,6 +141,56 @@ func (c codec) differs(body []byte) string {
 		return "encoding"
 	}
 	return ""
+}
+
+// keepWithinLimits makes of a message what the hand codec makes of it: it leaves
+// out what is beyond a limit, and without a level what belongs to one.
+func keepWithinLimits(m proto.Message) {
+	var hosts []*HostInfo // of which only the address counts
+	switch m := m.(type) {
+	case *GetHostRequest:
+		hosts = append(hosts, m.Avoid)
+	case *GetHostResponse:
+		hosts = append(hosts, m.Host)
+	case *ReportRequest:
+		hosts = append(hosts, m.Host)
+	case *GetRouteRequest:
+		if len(m.Zone) > route.MaxZone {
+			m.Zone = ""
+		}
+	case *GetRouteResponse:
+		m.Host = slices.DeleteFunc(m.Host, func(h *HostInfo) bool {
+			_, err := route.NewHost(uint32(h.Ip), int64(h.Port))
+			return err != nil
+		})
+		m.Settings = slices.DeleteFunc(m.Settings, func(s *Setting) bool { return len(s.Key) > route.MaxSetting || len(s.Value) > route.MaxSetting })
+		m.Settings = m.Settings[:min(len(m.Settings), route.MaxSettings)]
+		if m.Level > 0 {
+			keepAttributes(m.Host)
+			return
+		}
+		m.Settings, hosts = nil, m.Host
+	}
+	for _, h := range hosts {
+		if h != nil {
+			h.Weight, h.Zone = nil, ""
+		}
+	}
+}
+
+func keepAttributes(hosts []*HostInfo) {
+	for _, h := range hosts {
+		switch {
+		case h.Weight == nil:
+		case *h.Weight == route.DefaultWeight:
+			h.Weight = nil
+		case *h.Weight > route.MaxWeight:
+			*h.Weight = route.MaxWeight
+		}
+		if len(h.Zone) > route.MaxZone {
+			h.Zone = ""
+		}
+	}
 }
 
 // forgetUnknown drops the fields that only the generated code keeps.
@@ -182,6 +227,7 @@ func oddBodies() map[string][]byte {
 	sub := func(num protowire.Number, body []byte) []byte {
 		return protowire.AppendBytes(protowire.AppendTag(nil, num, protowire.BytesType), body)
 	}
+	addr, long := slices.Clip(append(varint(1, 1), varint(2, 1)...)), bytes.Repeat([]byte("z"), 200)
 	overlong := []byte{0x08, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80}
 	return map[string][]byte{
 		"empty":                      {},
@@ -214,6 +260,23 @@ func oddBodies() map[string][]byte {
 		"avoid as a varint":          varint(10, 1),
 		"kind of 64 bits":            varint(12, 1<<40|99),
 		"latency of 64 bits":         varint(11, 1<<40|7),
+		"host with weight and zone":  slices.Concat(sub(3, slices.Concat(addr, varint(10, 7), sub(11, []byte("eu1")))), varint(15, 1)),
+		"host drained":               slices.Concat(sub(3, slices.Concat(addr, varint(10, 0))), varint(15, 1)),
+		"host of weight 100":         slices.Concat(sub(3, slices.Concat(addr, varint(10, 100))), varint(15, 1)),
+		"weight too large":           slices.Concat(sub(3, slices.Concat(addr, varint(10, 1<<32-1))), varint(15, 1)),
+		"weight of 64 bits":          slices.Concat(sub(3, slices.Concat(addr, varint(10, 1<<40|7))), varint(15, 1)),
+		"zone of 32 and 33 bytes":    slices.Concat(sub(3, append(addr, sub(11, long[:32])...)), sub(3, append(addr, sub(11, long[:33])...)), varint(15, 1)),
+		"zone twice":                 slices.Concat(sub(3, slices.Concat(addr, sub(11, []byte("a")), sub(11, nil))), varint(15, 1)),
+		"zone that is not UTF-8":     slices.Concat(sub(3, append(addr, sub(11, []byte{0xff})...)), sub(5, sub(11, []byte{0xff})), sub(10, sub(11, []byte{0xff})), varint(15, 1)),
+		"zone as a varint":           slices.Concat(sub(3, append(addr, varint(11, 1)...)), varint(15, 1)),
+		"zone of an agent":           append(sub(11, []byte("eu1")), varint(12, 1)...),
+		"zone of an agent, too long": slices.Concat(sub(11, []byte("eu1")), sub(11, long[:33])),
+		"attributes without a level": slices.Concat(sub(3, slices.Concat(addr, varint(10, 7), sub(11, []byte("eu1")))), sub(16, sub(1, []byte("a")))),
+		"settings":                   slices.Concat(varint(15, 1), sub(16, append(sub(1, []byte("a")), sub(2, []byte("1"))...)), sub(16, nil)),
+		"setting too long":           slices.Concat(varint(15, 1), sub(16, sub(1, long[:128])), sub(16, sub(1, long[:129])), sub(16, sub(2, long[:129]))),
+		"33 settings":                append(varint(15, 1), bytes.Repeat(sub(16, sub(1, []byte("a"))), 33)...),
+		"setting that is not UTF-8":  slices.Concat(varint(15, 1), sub(16, sub(2, []byte{0xff}))),
+		"setting broken within":      sub(16, []byte{0x08}),
 		"number as bytes":            append(sub(1, []byte("x")), sub(10, nil)...),
 		"unknown of every wire type": {0x78, 0x01, 0x79, 1, 2, 3, 4, 5, 6, 7, 8, 0x7a, 0x01, 0x00, 0x7d, 1, 2, 3, 4},
 		"unknown in the host":        sub(3, sub(7, []byte("x"))),
@@ -294,7 +357,8 @@ func TestWireRoundTrip(t *testing.T) {
 		roundTrip(t, want, HostAnswer.Append, (*HostAnswer).Parse)
 		query := HostQuery{want.Seq, want.Modid, want.Cmdid, want.HasHost, want.IP, want.Port, u32.Draw(t, "level")}
 		roundTrip(t, query, HostQuery.Append, (*HostQuery).Parse)
-		roundTrip(t, RouteQuery{want.Modid, want.Cmdid, want.Seq, u32.Draw(t, "level")}, RouteQuery.Append, (*RouteQuery).Parse)
+		zone := rapid.SampledFrom([]string{"", "eu1", "Köln"}).Draw(t, "zone")
+		roundTrip(t, RouteQuery{want.Modid, want.Cmdid, want.Seq, zone, u32.Draw(t, "level")}, RouteQuery.Append, (*RouteQuery).Parse)
 		report := CallReport{
 			want.Modid, want.Cmdid, want.HasHost, want.IP, want.Port, want.Retcode,
 			want.Ticket, u32.Draw(t, "latency"), Kind(i32.Draw(t, "kind")),
