@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+	"unicode/utf8"
 
 	"lars.internal/access"
 	"lars.internal/lb/classic"
 	"lars.internal/reactor"
+	"lars.internal/route"
 )
 
 // Ports is the number of UDP ports of an agent, in a row. Programs spread
@@ -65,6 +67,10 @@ type Config struct {
 	// UpdateTimeout [loadbalance update_timeout] is the age at which a route
 	// is pulled again. Default 15 s. Shorter: more requests.
 	UpdateTimeout time.Duration
+
+	// Zone [adaptive zone] is where this machine is, in at most 32 bytes. Default
+	// none: zones are of no account.
+	Zone string
 
 	// Balance [loadbalance] is how hosts are judged. Default: the values that
 	// Lars is shipped with.
@@ -199,6 +205,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("agent: metrics_services %d: want at least 1", c.MetricsServices)
 	case c.UpdateTimeout < 0:
 		return fmt.Errorf("agent: update_timeout %v: want a time above 0s", c.UpdateTimeout)
+	case len(c.Zone) > route.MaxZone || !utf8.ValidString(c.Zone):
+		return fmt.Errorf("agent: zone %q: want at most %d bytes of UTF-8", c.Zone, route.MaxZone)
 	case c.Caller.IsValid() && !c.Caller.Unmap().Is4():
 		return fmt.Errorf("agent: caller %v: want an IPv4 address", c.Caller)
 	}

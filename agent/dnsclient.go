@@ -75,6 +75,7 @@ type dnsClient struct {
 	changed func() // a route changed; must not block
 	log     *slog.Logger
 	routes  *routeLog
+	zone    string        // of this machine
 	silence time.Duration // without an answer for so long the dns service counts as dead
 	client  *reactor.Client
 	pulls   *reactor.Queue[request]
@@ -102,6 +103,7 @@ type dnsClient struct {
 	unsubscribed atomic.Uint64 // services of which no pushes are wanted any more
 	ignored      atomic.Uint64 // answers and pushes for services that no program asks for
 	badHosts     atomic.Uint64 // hosts with an address that cannot be called
+	trimmed      atomic.Uint64 // weights, zones and settings beyond their limits
 	broken       atomic.Uint64 // bodies that are no message
 }
 
@@ -112,6 +114,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		changed: changed,
 		log:     cfg.Log,
 		routes:  newRouteLog(cfg),
+		zone:    cfg.Zone,
 		silence: silenceFactor * cfg.UpdateTimeout,
 		link:    newLink("dns service", cfg),
 	}
@@ -207,7 +210,7 @@ func (d *dnsClient) send(conn *reactor.Conn, key route.Key) {
 
 // ask sends a request and reports whether the connection took it.
 func (d *dnsClient) ask(conn *reactor.Conn, key route.Key) bool {
-	d.body = larspb.RouteQuery{Modid: key.Modid, Cmdid: key.Cmdid, Level: larspb.Level}.AppendPull(d.body[:0])
+	d.body = larspb.RouteQuery{Modid: key.Modid, Cmdid: key.Cmdid, Zone: d.zone, Level: larspb.Level}.AppendPull(d.body[:0])
 	if conn.Pending() > highWater || conn.Send(larspb.IDGetRouteRequest, d.body) != nil {
 		return false
 	}
@@ -297,11 +300,12 @@ func (d *dnsClient) received(conn *reactor.Conn, body []byte) {
 	d.answered.Store(true)
 	d.confirm()
 	d.badHosts.Add(uint64(a.Refused))
+	d.trimmed.Add(uint64(a.Trimmed))
 	if a.Refused > 0 && len(a.Hosts) == 0 {
 		return // the hosts that are known serve better than none
 	}
 	r := engine.Route{
-		Hosts: withoutDuplicates(a.Hosts), Version: a.Version,
+		Hosts: withoutDuplicates(a.Hosts), Settings: a.Settings, Version: a.Version,
 		Stale: a.Stale, Removed: a.Removed, Truncated: a.Truncated,
 	}
 	o := d.engine.Update(a.Key, r, d.clock())

@@ -261,8 +261,8 @@ func TestDefect03PushesUnderLoad(t *testing.T) {
 	}
 	s.dns.push(key12, hostsN(2)...)
 	eventually(t, "the last push counts", func() bool {
-		hosts, _, _ := s.engine.Interest(key12, s.cfg.Clock())
-		return slices.Equal(route.HostsOf(hosts), hostsN(2))
+		have, _, _ := s.engine.Interest(key12, s.cfg.Clock())
+		return slices.Equal(route.HostsOf(have.Hosts), hostsN(2))
 	})
 	close(done)
 	wg.Wait()

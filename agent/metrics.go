@@ -77,6 +77,7 @@ func dnsMetrics(set *metrics.Set, d *dnsClient) {
 	set.CounterFunc("route_pushes_total", "Routes received unasked.", d.pushes.Load)
 	set.CounterFunc("route_ignored_total", "Routes received of services that no program asks for.", d.ignored.Load)
 	set.CounterFunc("route_bad_hosts_total", "Hosts in routes whose address cannot be called; they are left out.", d.badHosts.Load)
+	set.CounterFunc("route_trimmed_total", "Weights, zones and settings in routes beyond their limits; a weight becomes the greatest one, the others are left out.", d.trimmed.Load)
 	set.CounterFunc("route_broken_total", "Messages of the route service that were no route.", d.broken.Load)
 	set.CounterFunc("unsubscribed_total", "Services of which the route service was told that no program asks for them any more.", d.unsubscribed.Load)
 	set.CounterFunc("quiet_changes_total", "Changed routes with a line at debug only, because there were too many at a time.", d.routes.quiet.Load)

@@ -170,11 +170,16 @@ func (p *ports) getRoute(dst, body []byte) ([]byte, bool) {
 		return dst, false
 	}
 	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
-	hosts, cut, pull := p.engine.Interest(key, p.clock())
+	r, cut, pull := p.engine.Interest(key, p.clock())
 	if pull {
 		p.pull(key)
 	}
-	a := larspb.RouteAnswer{Key: key, Hosts: hosts, Seq: q.Seq, Truncated: cut}
+	a := larspb.RouteAnswer{Key: key, Seq: q.Seq, Truncated: cut}
+	if q.Level > 0 {
+		a.Hosts, a.Settings, a.Level = r.Hosts, r.Settings, larspb.Level
+	} else {
+		a.Hosts = route.WithoutDrained(r.Hosts) // the program does not know weights
+	}
 	return a.Append(dst, larspb.MaxDatagramBody), true
 }
 

@@ -36,7 +36,8 @@ func (l *routeLog) note(o *engine.Outcome) {
 
 // changed writes the line of a service.
 func (l *routeLog) changed(c *engine.Change) {
-	l.write(slog.LevelInfo, "agent: route changed", "service", c.Key, "added", route.JoinHosts(c.Added), "removed", route.JoinHosts(c.Removed), "version", c.Version)
+	l.write(slog.LevelInfo, "agent: route changed", "service", c.Key, "added", route.JoinHosts(c.Added), "removed", route.JoinHosts(c.Removed),
+		"altered", route.JoinHosts(route.HostsOf(c.Altered)), "settings_changed", c.Resettled, "version", c.Version)
 }
 
 func (l *routeLog) write(level slog.Level, message string, args ...any) {

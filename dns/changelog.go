@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,7 @@ func newChangeLog(log *slog.Logger) changeLog {
 }
 
 // note writes the line of one service.
-func (c *changeLog) note(key route.Key, before, after []route.Endpoint, version uint64, now time.Time) {
+func (c *changeLog) note(key route.Key, before, after route.Route, version uint64, now time.Time) {
 	level := slog.LevelInfo
 	if !c.lines.AllowN(now, 1) {
 		c.quiet.Add(1)
@@ -41,6 +42,19 @@ func (c *changeLog) note(key route.Key, before, after []route.Endpoint, version 
 	if !c.log.Enabled(context.Background(), level) {
 		return
 	}
-	c.log.Log(context.Background(), level, "dns: route changed", "service", key, "added", route.JoinHosts(minus(after, before)),
-		"removed", route.JoinHosts(minus(before, after)), "hosts", len(after), "version", version)
+	c.log.Log(context.Background(), level, "dns: route changed", "service", key, "added", route.JoinHosts(minus(after.Hosts, before.Hosts)),
+		"removed", route.JoinHosts(minus(before.Hosts, after.Hosts)), "altered", route.JoinHosts(altered(before.Hosts, after.Hosts)),
+		"settings_changed", !slices.Equal(before.Settings, after.Settings), "hosts", len(after.Hosts), "version", version)
+}
+
+// altered returns the hosts that have another weight or zone than before; both
+// arguments are in order.
+func altered(before, after []route.Endpoint) []route.Host {
+	var hosts []route.Host
+	for _, e := range after {
+		if at, found := find(before, e.Host); found && before[at] != e {
+			hosts = append(hosts, e.Host)
+		}
+	}
+	return hosts
 }

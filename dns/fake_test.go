@@ -41,6 +41,7 @@ type fakeStore struct {
 	mu       sync.Mutex // guards everything below
 	version  uint64
 	services services
+	details  route.Routes // of services with more than hosts of the default weight
 	changes  map[uint64][]route.Key
 	accepted map[uint64]uint64 // versions under which an operator has accepted the routes, and their hosts
 	fail     map[string]error  // by method
@@ -55,6 +56,7 @@ func newFakeStore() *fakeStore {
 	return &fakeStore{
 		version:  100,
 		services: make(services),
+		details:  make(route.Routes),
 		changes:  make(map[uint64][]route.Key),
 		accepted: make(map[uint64]uint64),
 		fail:     make(map[string]error),
@@ -84,10 +86,15 @@ func (f *fakeStore) Look(ctx context.Context) (mark route.Mark, err error) {
 	return mark, err
 }
 
-func (f *fakeStore) Load(ctx context.Context, host func(route.Key, route.Endpoint), _ func(route.Key, route.Setting)) (mark route.Mark, err error) {
-	var all services
+func (f *fakeStore) Load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (mark route.Mark, err error) {
+	all := make(route.Routes)
 	var gate chan struct{}
-	err = f.call(ctx, "Load", func() { mark.Version, all, gate = f.version, maps.Clone(f.services), f.loadGate })
+	err = f.call(ctx, "Load", func() {
+		mark.Version, gate = f.version, f.loadGate
+		for key := range f.services {
+			all[key] = f.routeLocked(key)
+		}
+	})
 	if err != nil {
 		return mark, err
 	}
@@ -98,9 +105,12 @@ func (f *fakeStore) Load(ctx context.Context, host func(route.Key, route.Endpoin
 			return mark, ctx.Err()
 		}
 	}
-	for key, hosts := range all {
-		for _, h := range hosts {
-			host(key, route.Endpoint{Host: h, Weight: route.DefaultWeight})
+	for key, r := range all {
+		for _, e := range r.Hosts {
+			host(key, e)
+		}
+		for _, s := range r.Settings {
+			setting(key, s)
 		}
 	}
 	return mark, nil
@@ -132,8 +142,8 @@ func (f *fakeStore) RoutesOf(ctx context.Context, keys []route.Key) (map[route.K
 	err := f.call(ctx, "RoutesOf", func() {
 		f.asked += len(keys)
 		for _, key := range keys {
-			if hosts, ok := f.services[key]; ok {
-				found[key] = route.Of(hosts...)
+			if _, ok := f.services[key]; ok {
+				found[key] = f.routeLocked(key)
 			}
 		}
 	})
@@ -156,9 +166,13 @@ func (s services) routes() route.Routes {
 func (f *fakeStore) edit(s services) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.version++
-	f.changes[f.version] = slices.Collect(maps.Keys(s))
+	f.recordLocked(slices.Collect(maps.Keys(s)))
 	f.put(s)
+}
+
+func (f *fakeStore) recordLocked(keys []route.Key) {
+	f.version++
+	f.changes[f.version] = keys
 }
 
 // accept records that an operator accepts the routes as they are.
@@ -183,10 +197,26 @@ func (f *fakeStore) scribble(s services) {
 func (f *fakeStore) put(s services) {
 	for key, hosts := range s {
 		f.services[key] = hosts
+		delete(f.details, key)
 		if len(hosts) == 0 {
 			delete(f.services, key)
 		}
 	}
+}
+
+// detail makes routes, which all have hosts, those of their services.
+func (f *fakeStore) detail(routes route.Routes) {
+	for key, r := range routes {
+		f.services[key] = route.HostsOf(r.Hosts)
+		f.details[key] = r
+	}
+}
+
+func (f *fakeStore) routeLocked(key route.Key) route.Route {
+	if r, ok := f.details[key]; ok {
+		return r
+	}
+	return route.Of(f.services[key]...)
 }
 
 // do runs something with the fields of the store.

@@ -26,8 +26,12 @@ type routes struct {
 // answer returns what an agent of some level gets for a service: 0 is an agent
 // that knows no field of ours, such as one of the C++ stack.
 func (r *routes) answer(t *route.Table, key route.Key, level uint32) larspb.RouteAnswer {
-	a := larspb.RouteAnswer{Key: key, Hosts: t.Route(key).Hosts}
-	if level > 0 {
+	has := t.Route(key)
+	a := larspb.RouteAnswer{Key: key, Hosts: has.Hosts}
+	if level == 0 {
+		a.Hosts = route.WithoutDrained(has.Hosts) // the agent does not know weights
+	} else {
+		a.Settings = has.Settings
 		a.Version, a.Stale, a.Level = t.Version(), r.stale.Load(), larspb.Level
 		a.Removed = len(a.Hosts) == 0 && r.removed.has(key)
 	}

@@ -212,7 +212,7 @@ func (w *watcher) replace(table *route.Table, changed []route.Key) {
 		if len(table.Route(key).Hosts) > 0 {
 			w.svc.routes.removed.drop(key)
 		}
-		w.changes.note(key, old.Route(key).Hosts, table.Route(key).Hosts, table.Version(), now)
+		w.changes.note(key, old.Route(key), table.Route(key), table.Version(), now)
 	}
 	w.watchLengths(table, slices.Values(changed))
 	if len(changed) > 0 {
@@ -228,15 +228,15 @@ func (w *watcher) keep() {
 // so.
 func (w *watcher) watchLengths(table *route.Table, keys iter.Seq[route.Key]) {
 	for key := range keys {
-		hosts := table.Route(key).Hosts
+		r := table.Route(key)
 		_, known := w.cut[key]
-		fit := larspb.RouteAnswer{Key: key, Hosts: hosts}.Fitting(larspb.MaxBody)
+		fit := w.svc.routes.answer(table, key, larspb.Level).Fitting(larspb.MaxBody)
 		switch {
-		case fit == len(hosts):
+		case fit == len(r.Hosts):
 			delete(w.cut, key)
 		case !known:
 			w.cut[key] = struct{}{}
-			w.cfg.Log.Warn("dns: route is too long for one frame", "service", key, "hosts", len(hosts), "sent", fit)
+			w.cfg.Log.Warn("dns: route is too long for one frame", "service", key, "hosts", len(r.Hosts), "sent", fit)
 		}
 	}
 	w.counts.cut.Set(float64(len(w.cut)))

@@ -107,23 +107,23 @@ func (e *Engine) Pick(key route.Key, avoid route.Host, now time.Duration) (host 
 	return host, ticket, verdict, pull
 }
 
-// Interest returns all hosts of a service, which the caller must not change, for
-// a program that asks for them; whether the dns service had to leave some out;
-// and whether the route has to be pulled now.
-func (e *Engine) Interest(key route.Key, now time.Duration) (hosts []route.Endpoint, truncated, pull bool) {
+// Interest returns the route of a service, whose slices the caller must not
+// change, for a program that asks for it; whether the dns service had to leave
+// hosts out; and whether the route has to be pulled now.
+func (e *Engine) Interest(key route.Key, now time.Duration) (r route.Route, truncated, pull bool) {
 	sh := e.shardOf(key)
 	sh.mu.Lock()
 	sh.counters.Interests++
 	s := sh.services[key]
 	if s == nil {
 		sh.mu.Unlock()
-		return nil, false, e.create(key, now)
+		return route.Route{}, false, e.create(key, now)
 	}
 	s.asked = now
 	sh.touch(s, now)
-	hosts, truncated, pull = s.route.Hosts, s.truncated, s.pull(now)
+	r, truncated, pull = s.route, s.truncated, s.pull(now)
 	sh.mu.Unlock()
-	return hosts, truncated, pull
+	return r, truncated, pull
 }
 
 // Observe takes the outcome of calls. With Changed in the effect, TakeEvents has

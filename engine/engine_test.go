@@ -62,12 +62,12 @@ func TestStates(t *testing.T) {
 func TestGetRouteStates(t *testing.T) {
 	const start, timeout = time.Hour, 15 * time.Second
 	r := testEngine(0)
-	if hosts, _, pull := r.Interest(key12, start); len(hosts) != 0 || !pull {
-		t.Errorf("unknown service: %v, pull %v", hosts, pull)
+	if have, _, pull := r.Interest(key12, start); len(have.Hosts) != 0 || !pull {
+		t.Errorf("unknown service: %v, pull %v", have.Hosts, pull)
 	}
 	r.update(key12, hostsN(2), false, start)
-	if hosts, _, pull := r.Interest(key12, start+timeout); !slices.Equal(route.HostsOf(hosts), hostsN(2)) || pull {
-		t.Errorf("young route: %v, pull %v", hosts, pull)
+	if have, _, pull := r.Interest(key12, start+timeout); !slices.Equal(route.HostsOf(have.Hosts), hostsN(2)) || pull {
+		t.Errorf("young route: %v, pull %v", have.Hosts, pull)
 	}
 	if _, _, pull := r.Interest(key12, start+timeout+1); !pull {
 		t.Error("old route is not pulled")
@@ -337,8 +337,8 @@ func TestDefect03UpdateUnderLoad(t *testing.T) {
 	wg.Wait()
 	checkInvariants(t, r)
 	r.update(key12, hostsN(2), false, 0)
-	if hosts, _, _ := r.Interest(key12, 0); !slices.Equal(route.HostsOf(hosts), hostsN(2)) {
-		t.Errorf("hosts %v at the end", hosts)
+	if have, _, _ := r.Interest(key12, 0); !slices.Equal(route.HostsOf(have.Hosts), hostsN(2)) {
+		t.Errorf("hosts %v at the end", have.Hosts)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // wantHosts checks the hosts of a service.
 func wantHosts(t *testing.T, e *Engine, key route.Key, now time.Duration, want []route.Host) {
 	t.Helper()
-	if got, _, _ := e.Interest(key, now); !slices.Equal(route.HostsOf(got), want) {
+	if got, _, _ := e.Interest(key, now); !slices.Equal(route.HostsOf(got.Hosts), want) {
 		t.Errorf("at %v: hosts %v, want %v", now, got, want)
 	}
 }

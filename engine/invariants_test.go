@@ -117,8 +117,8 @@ func TestRoutesHistories(t *testing.T) {
 			"pick": func(t *rapid.T) {
 				k := key()
 				host, code, _ := r.pick(k, now)
-				if hosts, _, _ := r.Interest(k, now); (code != noExist) != (len(hosts) > 0) || code == succ && !slices.Contains(route.HostsOf(hosts), host) {
-					t.Fatalf("pick of %v: %v %v, hosts %v", k, host, code, hosts)
+				if have, _, _ := r.Interest(k, now); (code != noExist) != (len(have.Hosts) > 0) || code == succ && !slices.Contains(route.HostsOf(have.Hosts), host) {
+					t.Fatalf("pick of %v: %v %v, hosts %v", k, host, code, have.Hosts)
 				}
 			},
 			"update": func(t *rapid.T) { r.update(key(), hostsN(rapid.IntRange(0, 3).Draw(t, "hosts")), false, now) },
