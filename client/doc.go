@@ -9,9 +9,27 @@
 //		return fetch(ctx, addr)
 //	})
 //
-// Do picks a host, calls the function and reports its result. GetHost and
-// Report are its two halves, for calls that do not fit a function. GetRoute
-// returns all hosts of a service.
+// Do picks a host, calls the function, and reports its result and the time that
+// it took. DoRetry does so too, and calls a second host where that is safe.
+// Pick and ReportResult are the two halves of Do, for calls that do not fit a
+// function. GetHost and Report are the same as C++ programs have them, without
+// the ticket that joins a result to its pick. GetRoute returns all hosts of a
+// service.
+//
+// # What the agent learns from a result
+//
+// An agent of this project chooses hosts by how calls went: whether the host
+// refused, was silent, answered an error or said that it is overloaded, and how
+// long it took. Package call tells these kinds apart by the error. An answer
+// like HTTP's 429 and 503 is an error like any other to it, unless the program
+// says otherwise:
+//
+//	if code := resp.StatusCode; code == 429 || code == 503 {
+//		return call.WithKind(fmt.Errorf("status %d", code), lb.KindOverloaded)
+//	}
+//
+// The ticket of a Pick is good for one result, for ten minutes, and until the
+// agent restarts. Agents of before give none and skip what they do not know.
 //
 // A Client is safe for concurrent use and meant to be shared: one per process
 // is enough. It holds three UDP sockets and one goroutine for each, until
@@ -19,5 +37,5 @@
 // the same Client works again.
 //
 // Left out on purpose: no picking of hosts without the agent, no cache of
-// routes, no retry of the user's own calls, IPv4 only as in all of Lars.
+// routes, no more than one second try for a call, IPv4 only as in all of Lars.
 package client
