@@ -36,8 +36,14 @@ func (l *routeLog) note(o *engine.Outcome) {
 
 // changed writes the line of a service.
 func (l *routeLog) changed(c *engine.Change) {
-	l.write(slog.LevelInfo, "agent: route changed", "service", c.Key, "added", route.JoinHosts(c.Added), "removed", route.JoinHosts(c.Removed),
-		"altered", route.JoinHosts(route.HostsOf(c.Altered)), "settings_changed", c.Resettled, "version", c.Version)
+	args := []any{"service", c.Key, "added", route.JoinHosts(c.Added), "removed", route.JoinHosts(c.Removed), "version", c.Version}
+	if len(c.Altered) > 0 {
+		args = append(args, "altered", route.JoinHosts(route.HostsOf(c.Altered)))
+	}
+	if c.Resettled {
+		args = append(args, "settings", "changed")
+	}
+	l.write(slog.LevelInfo, "agent: route changed", args...)
 }
 
 func (l *routeLog) write(level slog.Level, message string, args ...any) {

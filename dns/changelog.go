@@ -42,9 +42,15 @@ func (c *changeLog) note(key route.Key, before, after route.Route, version uint6
 	if !c.log.Enabled(context.Background(), level) {
 		return
 	}
-	c.log.Log(context.Background(), level, "dns: route changed", "service", key, "added", route.JoinHosts(minus(after.Hosts, before.Hosts)),
-		"removed", route.JoinHosts(minus(before.Hosts, after.Hosts)), "altered", route.JoinHosts(altered(before.Hosts, after.Hosts)),
-		"settings_changed", !slices.Equal(before.Settings, after.Settings), "hosts", len(after.Hosts), "version", version)
+	args := []any{"service", key, "added", route.JoinHosts(minus(after.Hosts, before.Hosts)),
+		"removed", route.JoinHosts(minus(before.Hosts, after.Hosts)), "hosts", len(after.Hosts), "version", version}
+	if hosts := altered(before.Hosts, after.Hosts); len(hosts) > 0 {
+		args = append(args, "altered", route.JoinHosts(hosts))
+	}
+	if !slices.Equal(before.Settings, after.Settings) {
+		args = append(args, "settings", "changed")
+	}
+	c.log.Log(context.Background(), level, "dns: route changed", args...)
 }
 
 // altered returns the hosts that have another weight or zone than before; both
