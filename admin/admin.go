@@ -159,21 +159,38 @@ func checkWho(who string) error {
 
 func checkChange(c route.Change) error {
 	switch c.Action {
-	case route.Add, route.Set:
+	case route.Add, route.Set, route.Drain, route.Undrain, route.Alter:
 		if len(c.Hosts) == 0 {
 			return errors.New("name at least one host")
 		}
-	case route.Remove:
+	case route.Configure:
+		return checkSettings(c.Settings)
+	case route.Remove, route.Unconfigure:
 	default:
-		return errors.New("want add, set or remove")
+		return errors.New("want add, set or remove, or one of the actions on hosts and settings")
 	}
 	// A host that must not be in a route may still be stored, and has to be
 	// removable.
-	if c.Action == route.Remove {
-		return nil
+	if c.Action != route.Add && c.Action != route.Set {
+		return c.Attributes.Check()
 	}
 	if len(c.Hosts) > route.MaxHosts {
 		return fmt.Errorf("%d hosts, but %d fit one frame to the agents; spread them over several services", len(c.Hosts), route.MaxHosts)
 	}
-	return checkHosts(c.Hosts)
+	if err := checkHosts(c.Hosts); err != nil {
+		return err
+	}
+	return c.Attributes.Check()
+}
+
+func checkSettings(settings []route.Setting) error {
+	if len(settings) == 0 {
+		return errors.New("name at least one setting")
+	}
+	for _, s := range settings {
+		if err := s.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

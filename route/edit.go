@@ -33,55 +33,163 @@ const (
 	hostBytes = 2 + 11 + 4 + 6 + 2 + 32
 )
 
-// Action is what a Change does to the hosts of a service.
+// Action is what a Change does to a service.
 type Action uint8
 
 // The actions. The zero Action is none.
 const (
-	Add    Action = iota + 1 // the service gets the hosts that it lacks
-	Set                      // the service has exactly the hosts
-	Remove                   // the service loses the hosts; without hosts, all
+	Add         Action = iota + 1 // the service gets the hosts that it lacks, and all of Hosts the attributes
+	Set                           // the service has exactly the hosts; the ones that stay keep what is known of them
+	Remove                        // the service loses the hosts; without hosts, all of them and its settings
+	Drain                         // the hosts are not called any more; what is known of them stays
+	Undrain                       // the hosts are called again
+	Alter                         // the hosts, which the service must have, get the attributes
+	Configure                     // the service gets the settings
+	Unconfigure                   // the service loses the settings that Settings name; without any, all
 )
 
-// String returns the action as people write it: "add", "set" or "remove".
+var actionNames = [...]string{"", "add", "set", "remove", "drain", "undrain", "alter", "configure", "unconfigure"}
+
+// String returns the action as the audit has it: "add", for example.
 func (a Action) String() string {
-	switch a {
-	case Add:
-		return "add"
-	case Set:
-		return "set"
-	case Remove:
-		return "remove"
+	if a < Add || int(a) >= len(actionNames) {
+		return fmt.Sprintf("action %d", uint8(a))
 	}
-	return fmt.Sprintf("action %d", uint8(a))
+	return actionNames[a]
 }
 
 // Change is one step of an Edit.
 type Change struct {
-	Action Action
-	Key    Key
-	Hosts  []Host
+	Action     Action
+	Key        Key
+	Hosts      []Host
+	Attributes Attributes // of Add, Set and Alter
+	Settings   []Setting  // of Configure and Unconfigure, which goes by the names alone
+
+	// Everywhere makes a Drain or Undrain one of all services that have a host of
+	// Hosts. Port 0 stands for every port of the address. Key is not looked at.
+	Everywhere bool
 }
 
-// Apply returns the hosts of a service after the change, in order and without
-// duplicates; have is what the service had.
-func (c Change) Apply(have []Host) []Host {
+// Apply returns a service after the change; have is what it was. Hosts that are
+// drained stay so unless the change says otherwise. Only Alter fails, for a host
+// that the service lacks.
+func (c Change) Apply(have Service) (Service, error) {
+	s := have.clone()
 	switch c.Action {
 	case Add:
-		return normalize(slices.Concat(have, c.Hosts))
+		s.put(c)
 	case Set:
-		return normalize(c.Hosts)
+		s.Hosts = slices.DeleteFunc(s.Hosts, func(m Member) bool { return !slices.Contains(c.Hosts, m.Host) })
+		s.put(c)
 	case Remove:
 		if len(c.Hosts) == 0 {
-			return nil
+			return Service{Key: s.Key}, nil
 		}
-		gone := normalize(c.Hosts)
-		return slices.DeleteFunc(normalize(have), func(h Host) bool {
-			_, found := slices.BinarySearchFunc(gone, h, Host.Compare)
-			return found
-		})
+		s.Hosts = slices.DeleteFunc(s.Hosts, func(m Member) bool { return slices.Contains(c.Hosts, m.Host) })
+	case Drain, Undrain:
+		s.each(c.Hosts, func(m *Member) { m.Drained = c.Action == Drain })
+	case Alter:
+		for _, h := range c.Hosts {
+			if _, found := s.find(h); !found {
+				return have, fmt.Errorf("service %v has no host %v; add it: lars route add %v %v", s.Key, h, s.Key, h)
+			}
+		}
+		s.each(c.Hosts, func(m *Member) { *m = c.Attributes.apply(*m) })
+	case Configure:
+		s.configure(c.Settings)
+	case Unconfigure:
+		s.unconfigure(c.Settings)
 	}
-	return normalize(have)
+	return s, nil
+}
+
+// put gives the service the hosts of a change that it lacks, and all of the
+// change's hosts the attributes.
+func (s *Service) put(c Change) {
+	for _, h := range c.Hosts {
+		at, found := s.find(h)
+		if !found {
+			s.Hosts = slices.Insert(s.Hosts, at, MemberOf(h))
+		}
+		s.Hosts[at] = c.Attributes.apply(s.Hosts[at])
+	}
+}
+
+// each calls f for those of hosts that the service has.
+func (s *Service) each(hosts []Host, f func(*Member)) {
+	for _, h := range hosts {
+		if at, found := s.find(h); found {
+			f(&s.Hosts[at])
+		}
+	}
+}
+
+func (s *Service) configure(settings []Setting) {
+	for _, set := range settings {
+		at, found := slices.BinarySearchFunc(s.Settings, set, compareSettings)
+		if found {
+			s.Settings[at] = set
+		} else {
+			s.Settings = slices.Insert(s.Settings, at, set)
+		}
+	}
+}
+
+func (s *Service) unconfigure(named []Setting) {
+	if len(named) == 0 {
+		s.Settings = nil
+		return
+	}
+	s.Settings = slices.DeleteFunc(s.Settings, func(has Setting) bool {
+		return slices.ContainsFunc(named, func(n Setting) bool { return n.Name == has.Name })
+	})
+}
+
+// Steps returns the changes that make one service the other.
+func Steps(have, want Service) []Change {
+	if len(want.Hosts) == 0 && len(want.Settings) == 0 {
+		return []Change{{Action: Remove, Key: have.Key}}
+	}
+	var changes []Change
+	change := func(action Action, c Change) {
+		c.Action, c.Key = action, have.Key
+		changes = append(changes, c)
+	}
+	d := Compare(have, want)
+	if len(d.Added) > 0 || len(d.Removed) > 0 {
+		change(Set, Change{Hosts: want.addresses()})
+	}
+	for _, a := range d.Altered {
+		m := a.After
+		change(Alter, Change{Hosts: []Host{m.Host}, Attributes: Attributes{&m.Weight, &m.Zone, &m.Note}})
+	}
+	if len(d.Drained) > 0 {
+		change(Drain, Change{Hosts: d.Drained})
+	}
+	if len(d.Undrained) > 0 {
+		change(Undrain, Change{Hosts: d.Undrained})
+	}
+	if len(d.Unconfigured) > 0 {
+		var named []Setting
+		for _, name := range d.Unconfigured {
+			named = append(named, Setting{Name: name})
+		}
+		change(Unconfigure, Change{Settings: named})
+	}
+	if len(d.Configured) > 0 {
+		change(Configure, Change{Settings: d.Configured})
+	}
+	return changes
+}
+
+// addresses returns all hosts, drained ones too.
+func (s *Service) addresses() []Host {
+	hosts := make([]Host, len(s.Hosts))
+	for i, m := range s.Hosts {
+		hosts[i] = m.Host
+	}
+	return hosts
 }
 
 // Edit is a change of the routes in one step: all of its changes become
@@ -111,12 +219,7 @@ type EditResult struct {
 	Changed  bool            // false: everything was so already, and no version was made
 	Repeated bool            // an edit with this ID was made before, as Version; nothing was done now
 	Services []ServiceChange // the services that differ now, in order; none if Repeated
-}
-
-// ServiceChange says what an Edit did to one service.
-type ServiceChange struct {
-	Key            Key
-	Added, Removed []Host // in order
+	After    []Service       // all services that the edit named, in order, as they are now; none if Repeated
 }
 
 // ConflictError means that an Edit was not made because its services have
@@ -142,7 +245,10 @@ func (e *ConflictError) Error() string {
 			text.WriteString(" no hosts")
 		}
 		for _, h := range s.Hosts[:min(len(s.Hosts), shown)] {
-			text.WriteString(" " + h.String())
+			text.WriteString(" " + h.Host.String())
+			if h.Drained {
+				text.WriteString(" (drained)")
+			}
 		}
 		if more := len(s.Hosts) - shown; more > 0 {
 			fmt.Fprintf(&text, " and %d more", more)
@@ -166,9 +272,3 @@ func (e *UnknownEditError) Error() string {
 
 // Unwrap returns what happened.
 func (e *UnknownEditError) Unwrap() error { return e.Err }
-
-// Service is a service with its hosts.
-type Service struct {
-	Key   Key
-	Hosts []Host
-}

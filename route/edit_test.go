@@ -26,16 +26,27 @@ func TestChangeApply(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			have := append([]Host(nil), tt.have...)
-			got := Change{Action: tt.do, Hosts: tt.hosts}.Apply(tt.have)
-			if diff := cmp.Diff(tt.want, got); diff != "" {
+			have := Service{Key: Key{1, 2}, Hosts: members(tt.have)}
+			got, err := Change{Action: tt.do, Hosts: tt.hosts}.Apply(have)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got.Callable()); diff != "" {
 				t.Errorf("hosts (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(have, tt.have); diff != "" {
+			if diff := cmp.Diff(members(tt.have), have.Hosts); diff != "" {
 				t.Errorf("Apply changed its argument:\n%s", diff)
 			}
 		})
 	}
+}
+
+func members(hosts []Host) []Member {
+	var members []Member
+	for _, h := range hosts {
+		members = append(members, MemberOf(h))
+	}
+	return members
 }
 
 func TestActionString(t *testing.T) {

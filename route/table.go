@@ -178,6 +178,3 @@ func slot(key Key) (i, j int) {
 	h := key.Hash()
 	return int(h >> (64 - fanoutBits)), int(h >> (64 - 2*fanoutBits) & (fanout - 1))
 }
-
-// normalize returns a sorted copy without duplicates, nil if empty.
-func normalize(hosts []Host) []Host { return sorted(hosts, Host.Compare) }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -215,61 +214,4 @@ func copyFile(from, to string) error {
 	}
 	_, err = io.Copy(target, source)
 	return errors.Join(err, target.Close())
-}
-
-// replace makes routes and names those of another database, by one edit. An edit
-// of one of these services that comes in between is a conflict.
-func (db *DB) replace(ctx context.Context, who string, from *DB) (route.EditResult, error) {
-	old, err := db.table(ctx)
-	if err != nil {
-		return route.EditResult{}, err
-	}
-	wanted, err := from.table(ctx)
-	if err != nil {
-		return route.EditResult{}, err
-	}
-	version := old.Version()
-	edit := route.Edit{Who: who, IfVersion: &version}
-	for _, key := range route.Diff(old, wanted) {
-		c := route.Change{Action: route.Set, Key: key, Hosts: route.HostsOf(wanted.Route(key).Hosts)}
-		if len(c.Hosts) == 0 {
-			c.Action = route.Remove
-		}
-		edit.Changes = append(edit.Changes, c)
-	}
-	names := func(ctx context.Context, tx *sql.Tx) error { return replaceNames(ctx, from, tx) }
-	return db.editRoutes(ctx, edit, extras{unlimited: true, also: names})
-}
-
-// table returns all routes.
-func (db *DB) table(ctx context.Context) (*route.Table, error) {
-	services := make(route.Routes)
-	mark, err := db.Load(ctx, services.AddHost, services.AddSetting)
-	if err != nil {
-		return nil, err
-	}
-	return route.NewTable(mark.Version, services), nil
-}
-
-// replaceNames makes the names of services those of another database, in a
-// transaction of the edit that replaces the routes.
-func replaceNames(ctx context.Context, from *DB, target *sql.Tx) error {
-	source, closeSource, err := from.beginLong(ctx, &from.dialect.read)
-	if err != nil {
-		return err
-	}
-	defer closeSource()
-	j := &copying{ctx: ctx, source: source, target: target}
-	for _, t := range copyTables {
-		if t.name != "ModIDConfig" && t.name != "CmdIDConfig" {
-			continue
-		}
-		if _, err := target.ExecContext(ctx, `DELETE FROM `+t.name); err != nil {
-			return err
-		}
-		if _, err := j.copy(t); err != nil {
-			return fmt.Errorf("table %s: %w", t.name, err)
-		}
-	}
-	return nil
 }

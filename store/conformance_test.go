@@ -328,7 +328,7 @@ func TestRoutesPages(t *testing.T) {
 			}
 			for _, s := range page {
 				got = append(got, s.Key)
-				if diff := cmp.Diff([]route.Host{host(1), host(2)}, s.Hosts); diff != "" {
+				if diff := cmp.Diff([]route.Host{host(1), host(2)}, s.Callable()); diff != "" {
 					e.Fatal(diff)
 				}
 			}

@@ -41,7 +41,7 @@ func (db *DB) editRoutes(ctx context.Context, edit route.Edit, extras extras) (r
 	if err := validate(edit); err != nil {
 		return route.EditResult{}, fmt.Errorf("store: %s: %w", what, err)
 	}
-	timeout := db.options.commitTimeout() + db.options.QueryTimeout*time.Duration(len(edit.Changes)/100)
+	timeout := db.options.commitTimeout() + db.options.QueryTimeout*time.Duration(weigh(edit)/100)
 	e := &edits{db: db, edit: edit, extras: extras, mayBeMade: edit.ID != ""}
 	if edit.ID == "" {
 		e.edit.ID = rand.Text()
@@ -147,14 +147,44 @@ func validate(edit route.Edit) error {
 		return fmt.Errorf("id: want at most %d bytes, got %d", route.MaxEditID, len(edit.ID))
 	}
 	for _, c := range edit.Changes {
-		if c.Action < route.Add || c.Action > route.Remove {
-			return fmt.Errorf("service %v: %v is none of add, set and remove", c.Key, c.Action)
-		}
-		for _, h := range c.Hosts {
-			if _, err := route.NewHost(h.IP, int64(h.Port)); err != nil {
-				return fmt.Errorf("service %v: %w", c.Key, err)
-			}
+		if err := validateChange(c); err != nil {
+			return fmt.Errorf("service %v: %w", c.Key, err)
 		}
 	}
 	return nil
+}
+
+func validateChange(c route.Change) error {
+	switch {
+	case c.Action < route.Add || c.Action > route.Unconfigure:
+		return fmt.Errorf("%v is none of add, set and remove, and of the later ones", c.Action)
+	case c.Everywhere && c.Action != route.Drain && c.Action != route.Undrain:
+		return fmt.Errorf("%v is not done everywhere, but drain and undrain are", c.Action)
+	}
+	for _, h := range c.Hosts {
+		if c.Everywhere && h.IP != 0 && h.Port == 0 {
+			continue
+		}
+		if _, err := route.NewHost(h.IP, int64(h.Port)); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.Settings {
+		if err := s.Check(); err != nil {
+			return err
+		}
+	}
+	return c.Attributes.Check()
+}
+
+// weigh returns about how many services an edit touches.
+func weigh(edit route.Edit) int {
+	const everywhere = 1000
+	n := len(edit.Changes)
+	for _, c := range edit.Changes {
+		if c.Everywhere {
+			n += everywhere
+		}
+	}
+	return n
 }

@@ -33,15 +33,21 @@ type editor struct {
 	tx      *sql.Tx
 	db      *DB
 	dialect *dialect
-	edit    route.Edit
 	now     int64 // Unix seconds
 
 	unlimited bool // services may have more hosts than a frame holds
+
+	edit route.Edit // after expand, each change names its service
 }
 
 // run makes the edit on top of a version, up to the commit.
 func (e *editor) run(version uint64) (route.EditResult, error) {
-	stored, err := e.stored()
+	if err := e.expand(); err != nil {
+		return route.EditResult{}, err
+	}
+	// Locked against writers that do not lock the version; these write RouteData
+	// alone.
+	stored, err := e.dialect.readServices(e.ctx, e.tx, editedKeys(e.edit), e.dialect.lockRows)
 	if err != nil {
 		return route.EditResult{}, err
 	}
@@ -53,7 +59,7 @@ func (e *editor) run(version uint64) (route.EditResult, error) {
 		return route.EditResult{}, err
 	}
 	if len(p.touched) == 0 {
-		return route.EditResult{Version: version}, nil
+		return route.EditResult{Version: version, After: p.after}, nil
 	}
 	next, err := e.next(version)
 	if err != nil {
@@ -62,7 +68,7 @@ func (e *editor) run(version uint64) (route.EditResult, error) {
 	if err := e.write(p, version, next); err != nil {
 		return route.EditResult{}, err
 	}
-	return route.EditResult{Version: next, Changed: true, Services: p.services}, nil
+	return route.EditResult{Version: next, Changed: true, Services: p.services, After: p.after}, nil
 }
 
 // lockVersion returns the version and keeps all other editors away until the
@@ -84,7 +90,7 @@ func (e *editor) madeBefore() (version uint64, err error) {
 
 // checkUnchanged fails with a conflict if a service of the edit has changed since
 // the version that the editor has seen.
-func (e *editor) checkUnchanged(version uint64, stored map[route.Key][]storedRow) error {
+func (e *editor) checkUnchanged(version uint64, stored storedServices) error {
 	if e.edit.IfVersion == nil || *e.edit.IfVersion == version {
 		return nil
 	}
@@ -100,7 +106,7 @@ func (e *editor) checkUnchanged(version uint64, stored map[route.Key][]storedRow
 	}
 	conflict := &route.ConflictError{Seen: seen, Version: version}
 	for _, k := range editedKeys(e.edit) {
-		conflict.Services = append(conflict.Services, route.Service{Key: k, Hosts: validHosts(stored[k])})
+		conflict.Services = append(conflict.Services, stored[k].service(k))
 	}
 	return conflict
 }
@@ -134,45 +140,20 @@ func (e *editor) next(version uint64) (uint64, error) {
 
 func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
-// stored returns the rows of the services that the edit names, locked against
-// writers that do not lock the version.
-func (e *editor) stored() (map[route.Key][]storedRow, error) {
-	services := make(map[route.Key][]storedRow)
-	for keys := range slices.Chunk(editedKeys(e.edit), maxKeys) {
-		where, args := e.dialect.anyOf(keys)
-		rows, err := e.tx.QueryContext(e.ctx, selectHosts+where+e.dialect.lockRows, args...)
-		if err != nil {
-			return nil, err
-		}
-		if err := collect(rows, services); err != nil {
-			return nil, err
-		}
-	}
-	return services, nil
-}
-
-func collect(rows *sql.Rows, services map[route.Key][]storedRow) error {
-	defer rows.Close()
-	var r routeRow
-	for rows.Next() {
-		if err := r.scan(rows); err != nil {
-			return err
-		}
-		key, host, err := r.host()
-		services[key] = append(services[key], storedRow{id: r.id, host: host, valid: err == nil})
-	}
-	return rows.Err()
-}
-
 // write stores a plan under its version.
 func (e *editor) write(p *plan, version, next uint64) error {
 	steps := []func() error{
 		func() error { return e.removeRows("RouteData", p.remove) },
 		func() error { return e.insertHosts(p.insert) },
+		func() error { return e.forget(p.forget) },
+		func() error { return e.describe(p.describe) },
+		func() error { return e.unset(p.unset) },
+		func() error { return e.set(p.set) },
 		func() error { return e.announce(p.touched, next) },
 		func() error { return e.audit(p.services, version, next) },
 		func() error { return e.prune("RouteChange", e.db.keepChanges) },
 		func() error { return e.prune("RouteAudit", e.db.keepAudit) },
+		func() error { return e.sweep() },
 		func() error { return e.exec(`UPDATE RouteVersion SET version = ? WHERE id = 1`, next) },
 	}
 	for _, step := range steps {

@@ -31,7 +31,7 @@ func TestFinding27SecondOfTwoEditorsIsTold(t *testing.T) {
 		if !errors.As(err, &conflict) {
 			e.Fatalf("got error %v, want a conflict", err)
 		}
-		want := &route.ConflictError{Seen: seen, Version: seen + 2, Services: []route.Service{{Key: k, Hosts: []route.Host{host(2)}}}}
+		want := &route.ConflictError{Seen: seen, Version: seen + 2, Services: []route.Service{{Key: k, Hosts: []route.Member{route.MemberOf(host(2))}}}}
 		if diff := cmp.Diff(want, conflict); diff != "" {
 			e.Errorf("conflict (-want +got):\n%s", diff)
 		}

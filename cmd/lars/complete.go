@@ -118,7 +118,7 @@ func (s *settings) agentServices(c *cobra.Command, _ *route.Key, _ []string) []s
 func (s *settings) storedHosts(c *cobra.Command, key *route.Key, _ []string) []string {
 	var texts []string
 	for _, v := range s.storedRoutes(c, key) {
-		texts = append(texts, hostTexts(v.Hosts)...)
+		texts = append(texts, memberTexts(v.Hosts)...)
 	}
 	return texts
 }

@@ -145,6 +145,14 @@ func hostTexts(hosts []route.Host) []string {
 	return texts
 }
 
+func memberTexts(members []route.Member) []string {
+	texts := make([]string, len(members))
+	for i, m := range members {
+		texts[i] = m.Host.String()
+	}
+	return texts
+}
+
 func (s *settings) printEdit(change route.Change, r route.EditResult) {
 	if r.Repeated {
 		s.printf("this edit was made before, as version %d; nothing changed now\n", r.Version)
@@ -210,7 +218,7 @@ func (s *settings) listText(ctx context.Context, routes *admin.Routes, filter *r
 	t, rows := s.newTable("SERVICE", "HOST"), 0
 	for _, v := range list {
 		for _, h := range v.Hosts {
-			t.row(v.Key, h)
+			t.row(v.Key, h.Host)
 		}
 		rows += len(v.Hosts)
 	}
@@ -248,7 +256,7 @@ func (s *settings) listJSON(ctx context.Context, routes *admin.Routes, filter *r
 	}
 	all := make([]listed, len(list))
 	for i, v := range list {
-		all[i] = listed{v.Key.String(), hostTexts(v.Hosts)}
+		all[i] = listed{v.Key.String(), hostTexts(v.Callable())}
 	}
 	return s.printJSON(all)
 }
