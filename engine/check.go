@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+
+	"lars.internal/lb"
 )
 
 // Check returns an error if the lists and counts of the engine contradict each
@@ -33,6 +35,9 @@ func (e *Engine) checkShard(sh *shard) error {
 	if sh.known.len+sh.empty.len != len(sh.services) {
 		return fmt.Errorf("engine: %d services, %d and %d in the lists", len(sh.services), sh.known.len, sh.empty.len)
 	}
+	if err := sh.agenda.check(sh); err != nil {
+		return err
+	}
 	for key, s := range sh.services {
 		if s.key != key || e.shardOf(key) != sh {
 			return fmt.Errorf("engine: service %v is at the place of %v", s.key, key)
@@ -61,6 +66,35 @@ func (l *list) check(hosts bool) error {
 	}
 	if forth != l.len || back != l.len {
 		return fmt.Errorf("engine: list: %d forth, %d back, counted %d", forth, back, l.len)
+	}
+	return nil
+}
+
+// check finds each service with hosts where its due says, and nothing else.
+func (a *agenda) check(sh *shard) error {
+	forth, back := 0, 0
+	for s := a.first; s != nil; s = s.place.next {
+		forth++
+		if s.place.due != soon || s.balancer == nil || sh.services[s.key] != s {
+			return fmt.Errorf("engine: service %v, due %v, balancer %v, is to be ticked soon", s.key, s.place.due, s.balancer)
+		}
+	}
+	for s := a.last; s != nil; s = s.place.prev {
+		back++
+	}
+	for i, s := range a.later {
+		if s.place.at != i || s.place.due < a.later[0].place.due || s.balancer == nil || sh.services[s.key] != s {
+			return fmt.Errorf("engine: service %v, due %v, balancer %v, is to be ticked later", s.key, s.place.due, s.balancer)
+		}
+	}
+	scheduled := 0
+	for _, s := range sh.services {
+		if s.place.due != lb.Never {
+			scheduled++
+		}
+	}
+	if forth != a.len || back != a.len || scheduled != a.len+len(a.later) {
+		return fmt.Errorf("engine: agenda: %d forth, %d back, counted %d; %d later; %d scheduled", forth, back, a.len, len(a.later), scheduled)
 	}
 	return nil
 }

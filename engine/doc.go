@@ -8,6 +8,8 @@
 //	outcome := e.Update(key, engine.Route{Hosts: hosts, Version: 7}, now)
 //	keys := e.ConnectionStarted()  // Renew each
 //	due := e.Tick(now)             // once a second: pull due.Pulls
+//	probes, _ := e.TickBalancers(nil, now) // each lb.TickAfter: connect to these
+//	probes, _ = e.Probed(key, host, lb.ProbeOK, nil, now)
 //	gone := e.TakeGone(nil)        // unsubscribe these
 //	report, results, ok := e.TakeReport(part, results[:0], now)
 //

@@ -92,6 +92,7 @@ func (e *Engine) Pick(key route.Key, avoid route.Host, now time.Duration) (host 
 	verdict = lb.NoHosts
 	if s.balancer != nil {
 		host, ticket, verdict = s.balancer.Pick(now, avoid)
+		sh.agenda.hurry(s)
 	}
 	switch verdict {
 	case lb.Picked:
@@ -127,7 +128,7 @@ func (e *Engine) Interest(key route.Key, now time.Duration) (r route.Route, trun
 }
 
 // Observe takes the outcome of calls. With Changed in the effect, TakeEvents has
-// something new.
+// something new; with Asked, TakeProbes has.
 func (e *Engine) Observe(key route.Key, host route.Host, o lb.Outcome, now time.Duration) lb.Effect {
 	sh := e.shardOf(key)
 	sh.mu.Lock()

@@ -47,6 +47,7 @@ const LongAgo = ledger.Never
 type service struct {
 	key        route.Key
 	prev, next *service // in the list of its shard
+	place      place    // in the agenda of its shard
 
 	state     State
 	truncated bool  // the dns service had more hosts than it could send
@@ -74,6 +75,7 @@ func newService(key route.Key, timeout, asked time.Duration) *service {
 	return &service{
 		key: key, timeout: timeout, asked: asked, used: asked,
 		updated: LongAgo, answered: LongAgo, pulled: LongAgo, emptied: LongAgo,
+		place: place{due: lb.Never},
 	}
 }
 

@@ -69,10 +69,12 @@ type shard struct {
 	emptied  int         // services whose hosts are kept against empty answers
 	gone     []route.Key // services forgotten and not taken yet, at most maxGone
 	ledger   ledger.Ledger
+	agenda   agenda
 	counters Counters
 	retired  lb.Counters // of balancers that are gone
 	events   []Event     // not taken yet, at most maxEvents
-	scratch  []lb.Event  // of observe
+	scratch  []lb.Event  // of takeEvents
+	wanted   []lb.Probe  // of takeProbes
 
 	_ [128]byte
 }
@@ -103,6 +105,7 @@ func (sh *shard) touch(s *service, now time.Duration) {
 // forget forgets the service, but not what is to be reported of it.
 func (sh *shard) forget(s *service) {
 	sh.confirm(s)
+	sh.agenda.remove(s)
 	sh.retire(s)
 	sh.listOf(s).remove(s)
 	delete(sh.services, s.key)
@@ -118,6 +121,7 @@ func (sh *shard) forget(s *service) {
 // them.
 func (sh *shard) drop(s *service) {
 	sh.confirm(s)
+	sh.agenda.remove(s)
 	sh.retire(s)
 	sh.known.remove(s)
 	s.balancer, s.account, s.route = nil, nil, route.Route{}
@@ -148,6 +152,10 @@ func (sh *shard) observe(s *service, host route.Host, o lb.Outcome, now time.Dur
 		return effect
 	}
 	sh.touch(s, now)
+	sh.agenda.hurry(s)
+	if effect&lb.Asked != 0 {
+		sh.agenda.ask(s)
+	}
 	sh.ledger.Count(s.account, host, o, effect)
 	if effect&lb.Changed != 0 {
 		sh.takeEvents(s)
@@ -155,8 +163,9 @@ func (sh *shard) observe(s *service, host route.Host, o lb.Outcome, now time.Dur
 	return effect
 }
 
-// takeEvents moves the events of a balancer to those of the shard.
-func (sh *shard) takeEvents(s *service) {
+// takeEvents moves the events of a balancer to those of the shard, and reports
+// whether there were any.
+func (sh *shard) takeEvents(s *service) bool {
 	sh.scratch = s.balancer.Events(sh.scratch[:0])
 	for _, e := range sh.scratch {
 		switch e.Kind {
@@ -175,4 +184,5 @@ func (sh *shard) takeEvents(s *service) {
 		ev.TotalSucc, ev.TotalErr = s.account.Totals(e.Host)
 		sh.events = append(sh.events, ev)
 	}
+	return len(sh.scratch) > 0
 }

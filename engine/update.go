@@ -125,6 +125,7 @@ func (e *Engine) setRoute(sh *shard, s *service, r route.Route, now time.Duratio
 	c.Added, c.Removed, c.Altered = compare(s.route.Hosts, r.Hosts)
 	sh.ledger.Update(s.account, route.HostsOf(r.Hosts))
 	s.balancer.Update(r.Hosts, now)
+	sh.agenda.hurry(s)
 	s.route = route.Route{Hosts: slices.Clone(r.Hosts), Settings: slices.Clone(r.Settings)}
 	return c
 }
