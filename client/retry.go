@@ -3,8 +3,10 @@ package client
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"lars.internal/call"
+	"lars.internal/larspb"
 	"lars.internal/lb"
 	"lars.internal/route"
 )
@@ -26,7 +28,9 @@ type Retry struct {
 // Idempotent. It is not if ctx has ended, if the agent names no other host, or
 // if the service has used up its budget of second tries: one for ten calls of
 // DoRetry, of which ten can be saved up, so that a service whose hosts all fail
-// is not called twice as often. Stats counts the outcomes.
+// is not called twice as often. The service's setting retry_budget replaces the
+// tenth; the agent is asked for it before a second try, at most every 10 s. Stats
+// counts the outcomes.
 //
 // A second try needs time: give each call of f a shorter deadline than ctx has,
 // or a host that hangs uses up the time of both.
@@ -51,6 +55,9 @@ func (c *Client) DoRetry(ctx context.Context, modid, cmdid int32, retry Retry, f
 
 // pickSecond picks the host of a second try, if there may be one.
 func (c *Client) pickSecond(ctx context.Context, key route.Key, first netip.AddrPort) (Pick, bool) {
+	if c.budgets.isDue(key, time.Now()) {
+		c.askShare(ctx, key)
+	}
 	if !c.budgets.take(key) {
 		c.counts.overBudget.Add(1)
 		return Pick{}, false
@@ -63,6 +70,30 @@ func (c *Client) pickSecond(ctx context.Context, key route.Key, first netip.Addr
 	}
 	c.counts.retries.Add(1)
 	return p, true
+}
+
+// askShare asks the agent for the budget of a service, which stays as it is if
+// no answer comes. An agent of before answers without settings.
+func (c *Client) askShare(ctx context.Context, key route.Key) {
+	k := newQuestion(larspb.IDAPIGetRouteResponse, key)
+	defer k.release()
+	k.level = larspb.Level
+	if c.ask(ctx, k) == nil {
+		c.budgets.setShare(key, shareIn(k.route.Settings))
+	}
+}
+
+// shareIn returns the budget among the settings, the default if it is not set.
+func shareIn(settings []*larspb.Setting) float64 {
+	for _, s := range settings {
+		if s.Key != call.ShareSetting {
+			continue
+		}
+		if share, err := call.ParseShare(s.Value); err == nil {
+			return share
+		}
+	}
+	return call.DefaultShare
 }
 
 // pickAnother picks a host that is not the first. The agent is asked twice

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"lars.internal/call"
 	"lars.internal/larspb"
@@ -15,11 +16,16 @@ import (
 )
 
 // picking returns an agent that hands out these hosts in turn, each pick with
-// the next ticket from 1 on, and the requests that it got.
+// the next ticket from 1 on, and the requests that it got. Its services have no
+// settings, and questions for those are left out.
 func picking(t *testing.T, hosts ...string) (*fakeAgent, <-chan request) {
 	requests := make(chan request, 64)
 	var picks atomic.Uint64
 	agent := startAgent(t, func(r request) {
+		if r.id == larspb.IDAPIGetRouteRequest {
+			r.reply(r.routes(hosts...))
+			return
+		}
 		requests <- r
 		if r.id == larspb.IDGetHostRequest {
 			n := picks.Add(1)
@@ -187,7 +193,10 @@ func TestDoRetryKeepsItsBudget(t *testing.T) {
 	const calls = 200
 	hosts := []string{goodHost, otherHost}
 	agent := startAgent(t, func(r request) {
-		if r.id == larspb.IDGetHostRequest {
+		switch r.id {
+		case larspb.IDAPIGetRouteRequest:
+			r.reply(r.routes(hosts...))
+		case larspb.IDGetHostRequest:
 			host := hosts[0]
 			if r.avoid.IsValid() {
 				host = hosts[1]
@@ -284,5 +293,96 @@ func TestBudgetsAreBounded(t *testing.T) {
 	}
 	if len(b.services) != maxBudgets {
 		t.Errorf("%d budgets are kept, want %d", len(b.services), maxBudgets)
+	}
+}
+
+// The service says how many second tries there may be.
+func TestDoRetryAsksForTheBudget(t *testing.T) {
+	hosts := []string{goodHost, otherHost}
+	levels := make(chan uint32, 16)
+	agent := startAgent(t, func(r request) {
+		switch r.id {
+		case larspb.IDAPIGetRouteRequest:
+			levels <- r.level
+			m := r.routeMessage(hosts...)
+			if r.key == key12 {
+				m.Settings = []*larspb.Setting{{Key: "policy", Value: "1"}, {Key: "retry_budget", Value: "0"}}
+			}
+			r.reply(routeFrame(m))
+		case larspb.IDGetHostRequest:
+			r.reply(r.ticketed(0, hosts[r.seq%2], 1))
+		}
+	})
+	c := agent.newClient(testTimeout)
+	fail := func(context.Context, netip.AddrPort) error { return syscall.ECONNREFUSED }
+	for range 3 {
+		c.DoRetry(testContext(t), 1, 2, Retry{}, fail)
+	}
+	if s := c.Stats(); s.OverBudget != 3 || s.Retries != 0 {
+		t.Errorf("%+v, want no second try of a service that may have none", s)
+	}
+	c.DoRetry(testContext(t), 2, 1, Retry{}, fail)
+	if s := c.Stats(); s.OverBudget != 3 || s.Retries != 1 {
+		t.Errorf("%+v, want a second try of the other service", s)
+	}
+	if len(levels) != 2 {
+		t.Errorf("asked %d times for the settings of two services", len(levels))
+	}
+	if level := receive(t, levels); level != larspb.Level {
+		t.Errorf("asked with level %d, want %d", level, larspb.Level)
+	}
+}
+
+func TestBudgetsAskAgain(t *testing.T) {
+	var b budgets
+	now := time.Now()
+	for _, tt := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, true}, {0, false}, {shareAge - 1, false}, {shareAge, true}, {shareAge + 1, false}, {2 * shareAge, true}} {
+		if got := b.isDue(key12, now.Add(tt.after)); got != tt.want {
+			t.Errorf("due %v after the first time: %v, want %v", tt.after, got, tt.want)
+		}
+	}
+}
+
+func TestShareIn(t *testing.T) {
+	for _, tt := range []struct {
+		name, value string
+		want        float64
+	}{
+		{"policy", "1", call.DefaultShare},
+		{"retry_budget", "0.5", 0.5},
+		{"retry_budget", "0", 0},
+		{"retry_budget", "2", call.DefaultShare}, // of a later version
+	} {
+		settings := []*larspb.Setting{{Key: "evidence", Value: "40"}, {Key: tt.name, Value: tt.value}}
+		if got := shareIn(settings); got != tt.want {
+			t.Errorf("%s = %s: %v, want %v", tt.name, tt.value, got, tt.want)
+		}
+	}
+	if got := shareIn(nil); got != call.DefaultShare {
+		t.Errorf("without settings: %v, want %v", got, call.DefaultShare)
+	}
+}
+
+// A silent agent leaves the budget as it is, and is not asked again for a while.
+func TestDoRetryWithoutAnswerForTheBudget(t *testing.T) {
+	var asked atomic.Int32
+	agent := startAgent(t, func(r request) {
+		switch r.id {
+		case larspb.IDAPIGetRouteRequest:
+			asked.Add(1)
+		case larspb.IDGetHostRequest:
+			r.reply(r.answer(0, []string{goodHost, otherHost}[r.seq%2]))
+		}
+	})
+	c := agent.newClient(testTimeout)
+	c.timeout = time.Second // each question is sent twice
+	for range 2 {
+		c.DoRetry(testContext(t), 1, 2, Retry{}, func(context.Context, netip.AddrPort) error { return syscall.ECONNREFUSED })
+	}
+	if n, s := asked.Load(), c.Stats(); n > 2 || s.Timeouts != 1 || s.Retries+s.NoOther != 2 {
+		t.Errorf("asked %d times, %+v; want one question without answer", n, s)
 	}
 }
