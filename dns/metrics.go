@@ -80,7 +80,7 @@ func (s *Server) storeMetrics(set *metrics.Set) {
 	c.deltaTime = set.Histogram("load_seconds", loads, metrics.Seconds, "kind", "delta")
 	c.fullTime = set.Histogram("load_seconds", loads, metrics.Seconds, "kind", "full")
 	c.cut = set.Gauge("services_cut", "Services with more hosts than one frame holds; the rest is not sent.")
-	set.CounterFunc("bad_rows_total", "Rows of RouteData that were skipped, each time that they were read.", func() uint64 { return uint64(s.cfg.BadRows.reads.Load()) })
+	set.CounterFunc("bad_rows_total", "Rows of RouteData, RouteHost and ServiceSetting that were skipped, each time that they were read; of a RouteHost, a value alone.", func() uint64 { return uint64(s.cfg.BadRows.reads.Load()) })
 	set.GaugeFunc("store_up", "1 while the last look for edits and the last load of all routes went well, else 0.", func() float64 { return oneIf(s.state.storeUp()) })
 	set.GaugeFunc("stale", "1 while the routes are not known to be those of the database, else 0.", func() float64 { return oneIf(s.routes.stale.Load()) })
 	set.GaugeFunc("held_back_hosts", "Hosts that a load would remove without change records, which is held back; 0: none is.", func() float64 {

@@ -337,10 +337,10 @@ func TestBadRowsNamesEachOnce(t *testing.T) {
 	var j journal
 	bad := dns.NewBadRows(j.log())
 	for range 3 {
-		bad.Report(7, "port 0")
-		bad.Report(8, "port 70000")
+		bad.Report("RouteData", "7", "port 0")
+		bad.Report("RouteHost", "7", "weight 0")
 	}
-	if j.count("id=7") != 1 || j.count("id=8") != 1 {
+	if j.count("row of RouteData skipped\" id=7") != 1 || j.count("row of RouteHost skipped\" id=7") != 1 {
 		t.Errorf("log: %s, want each row once", &j.lines)
 	}
 	in := startLoaded(t, newFakeStore(), func(c *dns.Config) { c.BadRows = bad })

@@ -42,8 +42,8 @@ type BadRows struct {
 
 	reads atomic.Uint64
 
-	mu    sync.Mutex // guards everything below
-	named map[uint64]struct{}
+	mu    sync.Mutex          // guards everything below
+	named map[string]struct{} // by table and id
 }
 
 // NewBadRows returns a counter that writes to log; nil discards the lines.
@@ -51,23 +51,23 @@ func NewBadRows(log *slog.Logger) *BadRows {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &BadRows{log: log, named: make(map[uint64]struct{})}
+	return &BadRows{log: log, named: make(map[string]struct{})}
 }
 
-// Report takes note of a row that was read and skipped for a reason.
-func (b *BadRows) Report(id uint64, reason string) {
+// Report takes note of a row of a table that was read and skipped for a reason.
+func (b *BadRows) Report(table, id, reason string) {
 	b.reads.Add(1)
-	if b.isNew(id) {
-		b.log.Warn("dns: row of RouteData skipped", "id", id, "reason", reason)
+	if b.isNew(table + " " + id) {
+		b.log.Warn("dns: row of "+table+" skipped", "id", id, "reason", reason)
 	}
 }
 
-func (b *BadRows) isNew(id uint64) bool {
+func (b *BadRows) isNew(row string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.named[id]; ok || len(b.named) >= maxNamedRows {
+	if _, ok := b.named[row]; ok || len(b.named) >= maxNamedRows {
 		return false
 	}
-	b.named[id] = struct{}{}
+	b.named[row] = struct{}{}
 	return true
 }

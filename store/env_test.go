@@ -172,10 +172,10 @@ type badRows struct {
 	reasons []string
 }
 
-func (b *badRows) add(_ uint64, reason string) {
+func (b *badRows) add(table, id, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.reasons = append(b.reasons, reason)
+	b.reasons = append(b.reasons, table+" "+id+": "+reason)
 }
 
 // Short forms of services and hosts.

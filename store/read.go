@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lars.internal/route"
@@ -64,20 +65,37 @@ func (db *DB) load(ctx context.Context, host func(route.Key, route.Endpoint), se
 	if err != nil {
 		return route.Mark{}, err
 	}
-	rows, err := tx.QueryContext(ctx, selectHosts)
-	if err != nil {
+	// RouteData is read last and by itself: a join would look up each of its rows
+	// in RouteHost, which is small or empty for most.
+	known := db.newDetails()
+	if err := known.readHosts(ctx, tx, anyDetail); err != nil {
 		return route.Mark{}, err
 	}
 	yielded := false
-	err = db.eachHost(rows, func(k route.Key, h route.Host) {
+	err = db.eachSetting(ctx, tx, func(k route.Key, s route.Setting) {
 		yielded = true
-		host(k, route.Endpoint{Host: h, Weight: route.DefaultWeight})
-	})
+		setting(k, s)
+	}, "")
+	if err == nil {
+		err = db.eachRow(ctx, tx, func(k route.Key, h route.Host) {
+			yielded = true
+			host(k, known.endpoint(k, h))
+		}, "")
+	}
 	if err != nil && yielded {
 		// A second try would yield everything again.
 		err = unrepeatable{err}
 	}
 	return mark, err
+}
+
+// eachRow calls yield for each host in RouteData.
+func (db *DB) eachRow(ctx context.Context, from querier, yield func(route.Key, route.Host), where string, args ...any) error {
+	rows, err := from.QueryContext(ctx, selectHosts+where, args...)
+	if err != nil {
+		return err
+	}
+	return db.eachHost(rows, yield)
 }
 
 const selectHosts = `SELECT id, modid, cmdid, serverip, serverport FROM RouteData`
@@ -93,7 +111,7 @@ func (db *DB) eachHost(rows *sql.Rows, yield func(route.Key, route.Host)) error 
 		}
 		key, host, err := r.host()
 		if err != nil {
-			db.skip(r.id, err)
+			db.skip("RouteData", strconv.FormatInt(r.id, 10), err.Error())
 			continue
 		}
 		yield(key, host)
@@ -153,17 +171,39 @@ func (db *DB) Hosts(ctx context.Context, keys []route.Key) (map[route.Key][]rout
 	return services, nil
 }
 
-// RoutesOf returns the routes of services, as Hosts does.
+// RoutesOf returns the routes of services. Each key is in the result, with nothing
+// if the service has no hosts and no settings. Each service is of one state of
+// the database; two services may be of two.
 func (db *DB) RoutesOf(ctx context.Context, keys []route.Key) (map[route.Key]route.Route, error) {
-	hosts, err := db.Hosts(ctx, keys)
+	all := make(route.Routes, len(keys))
+	for chunk := range slices.Chunk(keys, maxKeys) {
+		err := db.attempt(ctx, db.options.QueryTimeout, fmt.Sprintf("read routes of %d services", len(chunk)),
+			func(ctx context.Context) error { return db.routesOf(ctx, chunk, all) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (db *DB) routesOf(ctx context.Context, keys []route.Key, all route.Routes) error {
+	for _, k := range keys {
+		all[k] = route.Route{} // also what a failed try left
+	}
+	tx, err := db.beginRead(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	routes := make(map[route.Key]route.Route, len(keys))
-	for key, h := range hosts {
-		routes[key] = route.Of(h...)
+	defer tx.Rollback()
+	where, args := db.dialect.anyOf(keys)
+	known := db.newDetails()
+	if err := known.readHosts(ctx, tx, where, args...); err != nil {
+		return err
 	}
-	return routes, nil
+	if err := db.eachSetting(ctx, tx, all.AddSetting, where, args...); err != nil {
+		return err
+	}
+	return db.eachRow(ctx, tx, func(k route.Key, h route.Host) { all.AddHost(k, known.endpoint(k, h)) }, where, args...)
 }
 
 func (db *DB) hostsOf(ctx context.Context, keys []route.Key, services map[route.Key][]route.Host) error {
@@ -171,17 +211,11 @@ func (db *DB) hostsOf(ctx context.Context, keys []route.Key, services map[route.
 		services[k] = nil // also what a failed try left
 	}
 	where, args := db.dialect.anyOf(keys)
-	rows, err := db.pool.QueryContext(ctx, selectHosts+where, args...)
-	if err != nil {
-		return err
-	}
-	return db.eachHost(rows, func(k route.Key, h route.Host) {
-		services[k] = append(services[k], h)
-	})
+	return db.eachRow(ctx, db.pool, func(k route.Key, h route.Host) { services[k] = append(services[k], h) }, where, args...)
 }
 
-// anyOf returns the condition that a row of RouteData is of one of the
-// services. Both databases turn it into look-ups in the index route_host.
+// anyOf returns the condition that a row is of one of the services. Both
+// databases turn it into look-ups in an index that begins with them.
 func (d *dialect) anyOf(keys []route.Key) (where string, args []any) {
 	args = make([]any, 0, 2*len(keys))
 	for _, k := range keys {

@@ -25,9 +25,11 @@ type Options struct {
 	Now func() time.Time
 
 	// BadRow is called with each row of RouteData that names no host which can
-	// be called, each time that it is read. Such rows are skipped. It is called
-	// from any goroutine and must not block. Nil: nothing.
-	BadRow func(id uint64, reason string)
+	// be called, and with each row of RouteHost and ServiceSetting that has a
+	// value which agents do not take, each time that it is read. Such rows are
+	// skipped; of a host, the value alone. id tells rows of a table apart. It is
+	// called from any goroutine and must not block. Nil: nothing.
+	BadRow func(table, id, reason string)
 
 	// DialTimeout bounds connecting to one host, login included. Default
 	// 2 s. Higher suits far databases; lower fails over sooner.
@@ -55,7 +57,7 @@ func (o *Options) setDefaults() {
 		o.Now = time.Now
 	}
 	if o.BadRow == nil {
-		o.BadRow = func(uint64, string) {}
+		o.BadRow = func(string, string, string) {}
 	}
 	o.DialTimeout = positive(o.DialTimeout, 2*time.Second)
 	o.QueryTimeout = positive(o.QueryTimeout, 5*time.Second)
@@ -152,9 +154,9 @@ func (db *DB) Close() error { return db.pool.Close() }
 func (db *DB) BadRows() uint64 { return db.badRows.Load() }
 
 // skip reports a row that makes no sense.
-func (db *DB) skip(id int64, err error) {
+func (db *DB) skip(table, id, reason string) {
 	db.badRows.Add(1)
-	db.options.BadRow(uint64(id), err.Error())
+	db.options.BadRow(table, id, reason)
 }
 
 // beginRead starts a transaction that reads one state of the database.

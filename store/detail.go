@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"lars.internal/route"
+)
+
+// Rows of RouteHost that say something of a host which may be called. One whose
+// host is not in RouteData is that of a drained host, or was left behind by a
+// writer that does not know the table: neither is looked at here. Where both
+// are, RouteData wins, whatever drained says.
+const selectDetails = `SELECT modid, cmdid, serverip, serverport, weight, zone FROM RouteHost`
+
+// anyDetail leaves out the rows that say what is so without them.
+const anyDetail = ` WHERE weight <> 100 OR zone <> ''`
+
+// hostDetails is what RouteHost holds of hosts.
+type hostDetails struct {
+	db    *DB
+	hosts map[memberKey]hostDetail
+	zones map[string]string // each zone once: many hosts share it
+}
+
+// memberKey is a host of a service.
+type memberKey struct {
+	key  route.Key
+	host route.Host
+}
+
+type hostDetail struct {
+	weight uint32
+	zone   string
+}
+
+func (db *DB) newDetails() *hostDetails {
+	return &hostDetails{db: db, hosts: make(map[memberKey]hostDetail), zones: make(map[string]string)}
+}
+
+// endpoint returns a host that may be called with what is known of it.
+func (d *hostDetails) endpoint(key route.Key, h route.Host) route.Endpoint {
+	e := route.Endpoint{Host: h, Weight: route.DefaultWeight}
+	if known, ok := d.hosts[memberKey{key, h}]; ok {
+		e.Weight, e.Zone = known.weight, known.zone
+	}
+	return e
+}
+
+// readHosts reads rows of RouteHost. What makes no sense in one is reported and
+// left at its default; the rest of the row counts.
+func (d *hostDetails) readHosts(ctx context.Context, from querier, where string, args ...any) error {
+	rows, err := from.QueryContext(ctx, selectDetails+where, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var r routeRow
+	var weight int64
+	var zone sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&r.modid, &r.cmdid, &r.ip, &r.port, &weight, &zone); err != nil {
+			return err
+		}
+		key, host, err := r.host()
+		if err != nil {
+			continue // it belongs to no host that can be called
+		}
+		d.hosts[memberKey{key, host}] = hostDetail{d.weightOf(key, host, weight), d.zoneOf(key, host, zone)}
+	}
+	return rows.Err()
+}
+
+func (d *hostDetails) weightOf(key route.Key, host route.Host, weight int64) uint32 {
+	if weight < 1 || weight > route.MaxWeight {
+		d.skip(key, host, fmt.Sprintf("weight %d: want 1..%d; it counts as %d", weight, route.MaxWeight, route.DefaultWeight))
+		return route.DefaultWeight
+	}
+	return uint32(weight)
+}
+
+func (d *hostDetails) zoneOf(key route.Key, host route.Host, zone []byte) string {
+	if len(zone) > route.MaxZone || !utf8.Valid(zone) {
+		d.skip(key, host, fmt.Sprintf("zone %q: want at most %d bytes of UTF-8; it counts as none", zone, route.MaxZone))
+		return ""
+	}
+	shared, ok := d.zones[string(zone)]
+	if !ok {
+		shared = string(zone)
+		d.zones[shared] = shared
+	}
+	return shared
+}
+
+func (d *hostDetails) skip(key route.Key, host route.Host, reason string) {
+	d.db.skip("RouteHost", key.String()+" "+host.String(), reason)
+}
+
+// eachSetting calls yield for each row of ServiceSetting that agents can take,
+// and reports the others. A service has its first MaxSettings by name.
+func (db *DB) eachSetting(ctx context.Context, from querier, yield func(route.Key, route.Setting), where string, args ...any) error {
+	rows, err := from.QueryContext(ctx, selectSettings+where+` ORDER BY modid, cmdid, name`, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var last route.Key
+	for n := 0; rows.Next(); {
+		var modid, cmdid int64
+		var s route.Setting
+		if err := rows.Scan(&modid, &cmdid, &s.Name, &s.Value); err != nil {
+			return err
+		}
+		key, err := keyOf(modid, cmdid)
+		if err == nil {
+			if key != last {
+				last, n = key, 0
+			}
+			n++
+			err = checkSetting(s, n)
+		}
+		if err != nil {
+			db.skip("ServiceSetting", fmt.Sprintf("%d/%d %s", modid, cmdid, strings.ToValidUTF8(s.Name, "?")), err.Error())
+			continue
+		}
+		yield(key, s)
+	}
+	return rows.Err()
+}
+
+// checkSetting returns an error for a setting, the nth of its service, that
+// agents do not take.
+func checkSetting(s route.Setting, n int) error {
+	switch {
+	case n > route.MaxSettings:
+		return fmt.Errorf("a service has at most %d settings", route.MaxSettings)
+	case max(len(s.Name), len(s.Value)) > route.MaxSetting:
+		return fmt.Errorf("a name and a value have at most %d bytes each", route.MaxSetting)
+	case !utf8.ValidString(s.Name) || !utf8.ValidString(s.Value):
+		return fmt.Errorf("name %q, value %q: want UTF-8", s.Name, s.Value)
+	}
+	return nil
+}
