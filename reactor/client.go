@@ -257,7 +257,7 @@ func (c *Client) connect() {
 		c.findServers()
 		return
 	}
-	d, err := startDial(c.loop, addr, c.cfg.ConnectTimeout, c.dialed)
+	d, err := startDial(c.loop, addr, c.cfg.ConnectTimeout, nil, c.dialed)
 	if err != nil {
 		c.failed(addr, err)
 		return

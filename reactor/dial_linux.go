@@ -18,13 +18,17 @@ type dial struct {
 	done  func(d *dial, events uint32, err error)
 }
 
-// startDial begins to connect. done runs on the loop with the outcome, unless
-// the attempt could not even begin. Without an error the descriptor, with its
+// startDial begins to connect a socket that prepare, if not nil, has set options
+// of. done runs on the loop with the outcome, unless the attempt could not even
+// begin. Without an error the descriptor, with its
 // slot in the loop, is the callee's, and events are those that came with it.
-func startDial(l *Loop, addr netip.AddrPort, timeout time.Duration, done func(*dial, uint32, error)) (*dial, error) {
+func startDial(l *Loop, addr netip.AddrPort, timeout time.Duration, prepare func(fd int), done func(*dial, uint32, error)) (*dial, error) {
 	fd, err := unix.Socket(family(addr), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
+	}
+	if prepare != nil {
+		prepare(fd)
 	}
 	// A signal during connect leaves it going on, as EINPROGRESS does.
 	if err := unix.Connect(fd, sockaddr(addr)); err != nil && err != unix.EINPROGRESS && err != unix.EINTR {

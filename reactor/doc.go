@@ -15,6 +15,7 @@
 // Beside Server there are Client, which keeps a connection to one of several
 // servers for ever, UDPServer and UDPClient, which work in batches of
 // datagrams, and Loop with Queue, a worker that takes its work in batches.
+// Loop.TryConnect finds out whether a server takes connections.
 //
 // # Concurrency
 //

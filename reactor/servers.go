@@ -70,7 +70,7 @@ func (c *Client) cancelReturn() {
 // tryPreferred connects to the preferred server beside the connection in use,
 // to addr, and goes back to it if it can be reached.
 func (c *Client) tryPreferred(addr netip.AddrPort) {
-	d, err := startDial(c.loop, c.choice.preferred, c.cfg.ConnectTimeout, func(d *dial, _ uint32, err error) {
+	d, err := startDial(c.loop, c.choice.preferred, c.cfg.ConnectTimeout, nil, func(d *dial, _ uint32, err error) {
 		c.probe = nil
 		if err != nil {
 			c.planReturn(addr)
