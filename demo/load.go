@@ -87,15 +87,16 @@ func (l *load) work(ctx context.Context) {
 // one picks a host, calls it and reports the result.
 func (l *load) one(ctx context.Context) {
 	asked := time.Now()
-	host, err := l.client.GetHost(ctx, modid, cmdid)
+	p, err := l.client.Pick(ctx, modid, cmdid)
 	took := time.Since(asked)
 	if err != nil {
 		l.lose(err)
 		return
 	}
-	result := call(ctx, host)
-	err = l.client.Report(modid, cmdid, host, result)
-	l.count(host, result, took)
+	start := time.Now()
+	result := call(ctx, p.Addr)
+	err = l.client.ReportResult(modid, cmdid, p.Addr, client.Result{Err: result, Latency: time.Since(start), Ticket: p.Ticket})
+	l.count(p.Addr, result, took)
 	if err != nil {
 		l.lose(err)
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"lars.internal/call"
 	"lars.internal/client"
 	"lars.internal/route"
 )
@@ -43,19 +45,29 @@ func (s *settings) example(ctx context.Context, cl *client.Client, key route.Key
 	if err := cl.Register(ctx, key.Modid, key.Cmdid); err != nil {
 		return err
 	}
-	s.printf("Register(%s)  the agent knows the service\n", key)
+	s.printf("Register(%s)      the agent knows the service\n", key)
 	for range exampleCalls {
-		host, err := cl.GetHost(ctx, key.Modid, key.Cmdid)
-		if err != nil {
+		if err := s.exampleCall(ctx, cl, key); err != nil {
 			return err
 		}
-		s.printf("GetHost(%s)   call %s\n", key, host)
-		failure := connect(ctx, host)
-		if err := cl.Report(key.Modid, key.Cmdid, host, failure); err != nil {
-			return err
-		}
-		s.printf("Report(%s)    %s\n", key, resultText(failure))
 	}
+	return nil
+}
+
+func (s *settings) exampleCall(ctx context.Context, cl *client.Client, key route.Key) error {
+	p, err := cl.Pick(ctx, key.Modid, key.Cmdid)
+	if err != nil {
+		return err
+	}
+	s.printf("Pick(%s)          call %s\n", key, p.Addr)
+	start := time.Now()
+	failure := connect(ctx, p.Addr)
+	took := time.Since(start)
+	err = cl.ReportResult(key.Modid, key.Cmdid, p.Addr, client.Result{Err: failure, Latency: took, Ticket: p.Ticket})
+	if err != nil {
+		return err
+	}
+	s.printf("ReportResult(%s)  %s after %v\n", key, resultText(failure), took.Round(10*time.Microsecond))
 	return nil
 }
 
@@ -71,7 +83,7 @@ func connect(ctx context.Context, host netip.AddrPort) error {
 
 func resultText(failure error) string {
 	if failure != nil {
-		return "failure: " + failure.Error()
+		return fmt.Sprintf("%v: %v", call.Classify(failure), failure)
 	}
 	return "success"
 }
