@@ -155,6 +155,7 @@ func (a *Agent) run(ctx context.Context) error {
 	reports := task.Start(apart, a.reports.run, stop)
 	saving := task.Start(apart, a.keeper.Run, stop)
 	// Datagrams have waited in the kernel since Listen.
+	a.cfg.Log.Info("agent: "+a.cfg.Policy+" is the policy", "because", a.cfg.PolicyReason)
 	a.cfg.Log.Info("agent: listening", "addrs", a.ports.addrs())
 	err := a.ports.serve(serving)
 

@@ -6,12 +6,11 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
-	"unicode/utf8"
 
 	"lars.internal/access"
+	"lars.internal/lb/adaptive"
 	"lars.internal/lb/classic"
 	"lars.internal/reactor"
-	"lars.internal/route"
 )
 
 // Ports is the number of UDP ports of an agent, in a row. Programs spread
@@ -30,8 +29,19 @@ type Config struct {
 	// here but not in the file, takes three free ones in a row.
 	Port int
 
-	// Policy [agent policy] is the balancer: classic or adaptive. Default classic.
+	// Policy [agent policy] is the balancer: classic or adaptive. Default: classic
+	// if Balance is another one than the default, else adaptive.
 	Policy string
+
+	// PolicyReason says for the log why Policy is what it is. Default: how the
+	// default of Policy was chosen.
+	PolicyReason string
+
+	// Shadow [agent shadow] is the policy of a second balancer, beside those of
+	// the other policy. It gets the same picks and results, answers nobody, and
+	// shows what it would have done. One of policy adaptive makes its probes.
+	// Default: none. Cost: memory and time of a second balancer.
+	Shadow string
 
 	// ReportInterval [agent report_interval] is the time between two reports
 	// of a service. Default 1 s. Lower: fresher figures. Higher: less traffic.
@@ -68,13 +78,13 @@ type Config struct {
 	// is pulled again. Default 15 s. Shorter: more requests.
 	UpdateTimeout time.Duration
 
-	// Zone [adaptive zone] is where this machine is, in at most 32 bytes. Default
-	// none: zones are of no account.
-	Zone string
-
-	// Balance [loadbalance] is how hosts are judged. Default: the values that
-	// Lars is shipped with.
+	// Balance [loadbalance] is how policy classic judges hosts. Default: the
+	// values that Lars is shipped with.
 	Balance classic.Config
+
+	// Adaptive [adaptive] is how policy adaptive judges hosts, and the zone of
+	// this machine. Default: the values that Lars is shipped with.
+	Adaptive adaptive.Config
 
 	// DNS [dnsserver] and Reporter [reporter] are the services to talk to.
 	DNS, Reporter Peers
@@ -151,7 +161,6 @@ func DefaultConfig() Config {
 
 func (c *Config) setDefaults() {
 	c.IP = cmp.Or(c.IP, loopback)
-	c.Policy = cmp.Or(c.Policy, "classic")
 	c.ReportInterval = cmp.Or(c.ReportInterval, time.Second)
 	c.MaxServices = cmp.Or(c.MaxServices, 100_000)
 	c.KeepEmptied = cmp.Or(c.KeepEmptied, time.Minute)
@@ -159,7 +168,7 @@ func (c *Config) setDefaults() {
 	c.UpdateTimeout = cmp.Or(c.UpdateTimeout, 15*time.Second)
 	c.KeepAlive = cmp.Or(c.KeepAlive, 5*time.Second)
 	c.PeerTimeout = cmp.Or(c.PeerTimeout, 8*time.Second)
-	c.Balance = cmp.Or(c.Balance, classic.DefaultConfig())
+	c.setPolicyDefaults()
 	c.DNS.setDefaults(dnsPort)
 	c.Reporter.setDefaults(reporterPort)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
@@ -205,10 +214,12 @@ func (c *Config) validate() error {
 		return fmt.Errorf("agent: metrics_services %d: want at least 1", c.MetricsServices)
 	case c.UpdateTimeout < 0:
 		return fmt.Errorf("agent: update_timeout %v: want a time above 0s", c.UpdateTimeout)
-	case len(c.Zone) > route.MaxZone || !utf8.ValidString(c.Zone):
-		return fmt.Errorf("agent: zone %q: want at most %d bytes of UTF-8", c.Zone, route.MaxZone)
 	case c.Caller.IsValid() && !c.Caller.Unmap().Is4():
 		return fmt.Errorf("agent: caller %v: want an IPv4 address", c.Caller)
 	}
-	return c.validateBalance()
+	balancing := c.balancing()
+	if err := balancing.Validate(); err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
 }

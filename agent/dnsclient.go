@@ -114,7 +114,7 @@ func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, er
 		changed: changed,
 		log:     cfg.Log,
 		routes:  newRouteLog(cfg),
-		zone:    cfg.Zone,
+		zone:    cfg.Adaptive.Zone,
 		silence: silenceFactor * cfg.UpdateTimeout,
 		link:    newLink("dns service", cfg),
 	}

@@ -133,7 +133,7 @@ func TestTrialsAreBounded(t *testing.T) {
 
 // There was no gauge of ejected hosts, of all services or of one.
 func TestFinding34Gauges(t *testing.T) {
-	a, err := New(Config{MetricsServices: 1})
+	a, err := New(Config{MetricsServices: 1, Policy: "classic"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,55 +1,56 @@
 package agent
 
 import (
-	"fmt"
+	"cmp"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"lars.internal/engine"
 	"lars.internal/lb"
 	"lars.internal/lb/adaptive"
 	"lars.internal/lb/classic"
+	"lars.internal/lb/policy"
 	"lars.internal/route"
 )
 
-// policies are the names of the balancers that an agent constructs.
-var policies = []string{"classic", "adaptive"}
+// setPolicyDefaults chooses the policy that nobody named: who has tuned the rules
+// of classic wants them.
+func (c *Config) setPolicyDefaults() {
+	c.Balance = cmp.Or(c.Balance, classic.DefaultConfig())
+	c.Adaptive = cmp.Or(c.Adaptive, adaptive.DefaultConfig())
+	switch {
+	case c.Policy != "":
+		c.PolicyReason = cmp.Or(c.PolicyReason, "it is named")
+	case c.Balance != classic.DefaultConfig():
+		c.Policy, c.PolicyReason = policy.Classic, "none is named, and a key of [loadbalance] is not its default"
+	default:
+		c.Policy, c.PolicyReason = policy.Adaptive, "none is named, and all keys of [loadbalance] but update_timeout are their defaults"
+	}
+}
 
-// Policies returns the values that Config.Policy may have.
-func Policies() []string { return slices.Clone(policies) }
+// balancing returns what a service without settings gets.
+func (c *Config) balancing() policy.Config {
+	b := policy.DefaultConfig()
+	b.Policy, b.Shadow, b.Classic, b.Adaptive, b.UpdateTimeout = c.Policy, c.Shadow, c.Balance, c.Adaptive, c.UpdateTimeout
+	return b
+}
 
 // newEngine returns an engine whose balancers begin with random numbers of their
 // own: different ones for each agent and service, so that the agents of a fleet
 // that starts do not all call the same hosts first. cfg must be valid.
 func newEngine(cfg *Config) *engine.Engine {
-	seed, policy, balance := rand.Uint64(), cfg.Policy, cfg.Balance
+	seed, base := rand.Uint64(), cfg.balancing()
 	return engine.New(engine.Config{
 		UpdateTimeout: cfg.UpdateTimeout,
 		MaxServices:   cfg.MaxServices,
 		KeepEmptied:   cfg.KeepEmptied,
-		NewBalancer: func(key route.Key, _ []route.Setting, have lb.Balancer, _ time.Duration) lb.Balancer {
-			if have != nil {
-				return have
-			}
-			begin := rand.New(rand.NewPCG(seed, key.Hash())).Uint64()
-			if policy == "adaptive" {
-				return adaptive.New(adaptive.DefaultConfig(), begin)
-			}
-			return classic.New(balance, begin)
+		NewBalancer: func(key route.Key, settings []route.Setting, have lb.Balancer, now time.Duration) lb.Balancer {
+			own, _ := base.With(settings)
+			return own.Renew(have, rand.New(rand.NewPCG(seed, key.Hash())).Uint64(), now)
+		},
+		UpdateTimeoutOf: func(settings []route.Setting) time.Duration {
+			own, _ := base.With(settings)
+			return own.UpdateTimeout
 		},
 	})
-}
-
-// validateBalance returns an error for a policy that does not exist or whose
-// configuration makes no sense.
-func (c *Config) validateBalance() error {
-	if !slices.Contains(policies, c.Policy) {
-		return fmt.Errorf("agent: policy %q: want one of: %s", c.Policy, strings.Join(policies, ", "))
-	}
-	if err := c.Balance.Validate(); err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
-	return nil
 }

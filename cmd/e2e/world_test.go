@@ -77,12 +77,13 @@ func (w *world) startReporter() {
 		"-reactor.port", fmt.Sprint(w.repPort), "-debug.addr", "off")
 }
 
+// startAgent starts an agent of policy classic: its steps are exact.
 func (w *world) startAgent(args ...string) {
 	w.t.Helper()
 	w.agent = launch(w.t, w.bin, "lars-agent", w.environ(), append([]string{
 		"-agent.port", fmt.Sprint(w.agentPort), "-debug.addr", w.pages(),
 		"-dnsserver.port", fmt.Sprint(w.dnsPort), "-reporter.port", fmt.Sprint(w.repPort),
-		"-agent.report_interval", "100ms"}, args...)...)
+		"-agent.report_interval", "100ms", "-agent.policy", "classic"}, args...)...)
 	w.openClient()
 }
 
