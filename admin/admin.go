@@ -17,10 +17,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"lars.internal/lb/policy"
 	"lars.internal/route"
 )
 
@@ -40,6 +42,10 @@ type Store interface {
 	// AcceptRoutes records that an operator accepts the routes as they are
 	// stored, once for each id, "" for none. Its errors are those of EditRoutes.
 	AcceptRoutes(ctx context.Context, who, id string) (route.Acceptance, error)
+
+	// Where returns the services that have a host, callable or drained, each with
+	// that host alone; port 0 stands for every port of its address.
+	Where(ctx context.Context, host route.Host) ([]route.Service, error)
 
 	// Routes returns at most limit services after the service after (nil:
 	// from the start), or the one of the filter. Fewer than limit are the last.
@@ -90,7 +96,26 @@ func (r *Routes) Edit(ctx context.Context, edit route.Edit) (route.EditResult, e
 	if err := checkEdit(edit); err != nil {
 		return route.EditResult{}, fmt.Errorf("admin: %w", err)
 	}
+	if slices.ContainsFunc(edit.Changes, func(c route.Change) bool { return c.Action == route.Configure }) {
+		edit.Check = checkTogether
+	}
 	return r.store.EditRoutes(ctx, edit)
+}
+
+// Configure gives a service these settings, beside those that it has.
+func (r *Routes) Configure(ctx context.Context, who string, key route.Key, settings []route.Setting) (route.EditResult, error) {
+	return r.one(ctx, who, route.Change{Action: route.Configure, Key: key, Settings: settings})
+}
+
+// Drain takes hosts out of use in all services that have them; port 0 stands for
+// every port of an address.
+func (r *Routes) Drain(ctx context.Context, who string, hosts []route.Host) (route.EditResult, error) {
+	return r.one(ctx, who, route.Change{Action: route.Drain, Hosts: hosts, Everywhere: true})
+}
+
+// Undrain brings hosts back, as Drain takes them out.
+func (r *Routes) Undrain(ctx context.Context, who string, hosts []route.Host) (route.EditResult, error) {
+	return r.one(ctx, who, route.Change{Action: route.Undrain, Hosts: hosts, Everywhere: true})
 }
 
 // Accept makes dns services take the routes as they are stored, once, where
@@ -129,6 +154,11 @@ func (r *Routes) List(ctx context.Context, filter *route.Key, yield func(route.S
 	}
 }
 
+// Where returns the services that have a host, as Store.Where does.
+func (r *Routes) Where(ctx context.Context, host route.Host) ([]route.Service, error) {
+	return r.store.Where(ctx, host)
+}
+
 // checkEdit refuses an edit that makes no sense.
 func checkEdit(edit route.Edit) error {
 	if err := checkWho(edit.Who); err != nil {
@@ -139,10 +169,18 @@ func checkEdit(edit route.Edit) error {
 	}
 	for _, c := range edit.Changes {
 		if err := checkChange(c); err != nil {
-			return fmt.Errorf("%v service %v: %w", c.Action, c.Key, err)
+			return fmt.Errorf("%s: %w", subject(c), err)
 		}
 	}
 	return nil
+}
+
+// subject says what a change does to what.
+func subject(c route.Change) string {
+	if c.Everywhere {
+		return c.Action.String() + " everywhere"
+	}
+	return fmt.Sprintf("%v service %v", c.Action, c.Key)
 }
 
 func checkWho(who string) error {
@@ -188,9 +226,26 @@ func checkSettings(settings []route.Setting) error {
 		return errors.New("name at least one setting")
 	}
 	for _, s := range settings {
-		if err := s.Check(); err != nil {
+		if err := checkSetting(s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkSetting refuses a setting that makes no sense, whatever the others are.
+func checkSetting(s route.Setting) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	return policy.Check(s.Name, s.Value)
+}
+
+// checkTogether refuses settings that make no sense together. Settings that made
+// none before do not stand in the way of others.
+func checkTogether(before, after route.Service) error {
+	if policy.CheckAll(before.Settings) != nil {
+		return nil
+	}
+	return policy.CheckAll(after.Settings)
 }

@@ -36,6 +36,10 @@ func (r *recorder) Routes(context.Context, *route.Key, *route.Key, int) ([]route
 	return nil, errors.New("not asked for")
 }
 
+func (r *recorder) Where(context.Context, route.Host) ([]route.Service, error) {
+	return nil, errors.New("not asked for")
+}
+
 var (
 	a, b = route.Key{Modid: 1, Cmdid: 1}, route.Key{Modid: 1, Cmdid: 2}
 	h1   = route.Host{IP: 0x0A000001, Port: 80}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,48 @@ func ParseHosts(texts []string) ([]route.Host, error) {
 		hosts = append(hosts, h)
 	}
 	return hosts, checkHosts(hosts)
+}
+
+// ParseAddress reads a host as ParseHost does, or an address without a port, which
+// has port 0 then.
+func ParseAddress(text string) (route.Host, error) {
+	if strings.Contains(text, ":") {
+		return ParseHost(text)
+	}
+	addr, err := parseAddr(text)
+	if err != nil {
+		return route.Host{}, fmt.Errorf("host %q: %w", text, err)
+	}
+	h, err := route.HostOf(netip.AddrPortFrom(addr, 1))
+	if err == nil {
+		err = checkAddr(h)
+	}
+	if err != nil {
+		return route.Host{}, fmt.Errorf("host %q: %w", text, err)
+	}
+	h.Port = 0
+	return h, nil
+}
+
+// ParseSettings reads settings as people write them, each "KEY=VALUE". It fails
+// for the first that makes no sense, and for a key that comes twice.
+func ParseSettings(texts []string) ([]route.Setting, error) {
+	settings := make([]route.Setting, 0, len(texts))
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, fmt.Errorf("setting %q: want KEY=VALUE, for example policy=classic", text)
+		}
+		s := route.Setting{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)}
+		if err := checkSetting(s); err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(settings, func(o route.Setting) bool { return o.Name == s.Name }) {
+			return nil, fmt.Errorf("setting %s is named twice", s.Name)
+		}
+		settings = append(settings, s)
+	}
+	return settings, nil
 }
 
 // ParseHost reads one host, "192.168.1.113:7777". It fails, with the reason,

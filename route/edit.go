@@ -205,6 +205,11 @@ type Edit struct {
 	// changed since, or if that is not on record any more.
 	IfVersion *uint64
 
+	// Check, unless nil, is asked about each service that the edit names, while
+	// the edit can still be refused: by returning an error. It may be called
+	// several times and must not wait for anything.
+	Check func(before, after Service) error
+
 	// ID names this edit and no other, in at most MaxEditID bytes. An edit
 	// that was made is not made again. Empty: a new random one.
 	ID string

@@ -118,11 +118,11 @@ type Restored struct {
 
 // Restore restores a backup, in the name of who, while programs go on using the
 // database. An empty database, which is made if need be, gets all of it. Where
-// there is something already, routes and names become those of the backup, by one
-// edit like any other: in one transaction, under a new version, announced, with
-// audit rows. History, audit and statistics stay what they are then. The backup is
-// checked first, and is brought up to date if it is older; the file itself is not
-// touched.
+// there is something already, routes, settings and names become those of the
+// backup, by one edit like any other: in one transaction, under a new version,
+// announced, with audit rows. History, audit and statistics stay what they are
+// then. The backup is checked first, and is brought up to date if it is older; the
+// file itself is not touched.
 func (db *DB) Restore(ctx context.Context, who, path string) (Restored, error) {
 	r, err := db.restore(ctx, who, path)
 	if err != nil {

@@ -54,7 +54,7 @@ func makePlan(edit route.Edit, stored storedServices, unlimited bool) (*plan, er
 		if rows == nil {
 			rows = new(storedService)
 		}
-		if err := p.add(key, edit.Changes, rows); err != nil {
+		if err := p.add(key, edit, rows); err != nil {
 			return nil, err
 		}
 	}
@@ -72,13 +72,13 @@ func editedKeys(edit route.Edit) []route.Key {
 }
 
 // add works out one service.
-func (p *plan) add(key route.Key, changes []route.Change, stored *storedService) (err error) {
+func (p *plan) add(key route.Key, edit route.Edit, stored *storedService) (err error) {
 	before := stored.service(key)
 	after := before
 	// Set, and Remove without hosts, replace all of the service, so they also
 	// delete its invalid rows.
 	all := false // the changes replace or remove all of the service
-	for _, c := range changes {
+	for _, c := range edit.Changes {
 		if c.Key != key {
 			continue
 		}
@@ -89,6 +89,11 @@ func (p *plan) add(key route.Key, changes []route.Change, stored *storedService)
 	}
 	if err := p.checkSize(before, after); err != nil {
 		return err
+	}
+	if edit.Check != nil {
+		if err := edit.Check(before, after); err != nil {
+			return fmt.Errorf("service %v: %w", key, err)
+		}
 	}
 	p.after = append(p.after, after)
 	p.compare(stored, before, after, all)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -68,8 +69,8 @@ func newRestore(s *settings) *cobra.Command {
 		Short: "Restore a backup",
 		Long: `Restore a backup that lars db backup made. The servers go on using the database. The
 backup is checked first. An empty database gets all of it, tables included. In any other,
-routes and names become those of the backup, by one edit that is pushed to the agents as
-any other; history, audit and statistics stay as they are.`,
+routes, settings and names become those of the backup, by one edit that is pushed to the
+agents as any other; history, audit and statistics stay as they are.`,
 		Example: "  lars db restore lars-2026-01-31.db",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -143,12 +144,17 @@ func (s *settings) printRestored(r store.Restored) {
 	case !r.Edit.Changed:
 		s.printf("the routes are those of the backup already, nothing changed; names are those of the backup\n")
 	default:
-		added, removed := 0, 0
-		for _, service := range r.Edit.Services {
-			added += len(service.Added)
-			removed += len(service.Removed)
+		added, removed, more := 0, 0, 0
+		for _, c := range r.Edit.Services {
+			added += len(c.Added)
+			removed += len(c.Removed)
+			more += len(c.Drained) + len(c.Undrained) + len(c.Altered) + len(c.Configured) + len(c.Unconfigured)
 		}
-		s.printf("%s changed: %s added, %d removed\nversion %d\n",
-			plural(len(r.Edit.Services), "service", "services"), plural(added, "host", "hosts"), removed, r.Edit.Version)
+		text := fmt.Sprintf("%s changed: %s added, %d removed",
+			plural(len(r.Edit.Services), "service", "services"), plural(added, "host", "hosts"), removed)
+		if more > 0 {
+			text += ", and " + plural(more, "change", "changes") + " of hosts that stay and of settings"
+		}
+		s.printf("%s\nversion %d\n", text, r.Edit.Version)
 	}
 }

@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,44 +15,28 @@ import (
 func newRoute(s *settings) *cobra.Command {
 	return group("route", "Edit and list the routes",
 		newEdit(s, route.Add, "add SERVICE IP:PORT...", "Add hosts to a service",
-			"Add hosts to a service. Hosts that it has already stay as they are."),
+			"Add hosts to a service. Hosts that it has already stay as they are, but get the weight,\n"+
+				"zone and note that are given. Hosts that are drained stay so."),
 		newEdit(s, route.Set, "set SERVICE IP:PORT...", "Give a service exactly these hosts",
-			"Give a service exactly these hosts. Others are removed, missing ones added."),
+			"Give a service exactly these hosts. Others are removed, drained ones too, and missing ones\n"+
+				"added. What is known of the hosts that stay remains, and those that are drained stay so."),
 		newEdit(s, route.Remove, "remove SERVICE [IP:PORT...]", "Remove hosts from a service, or all of it",
-			"Remove hosts from a service; without hosts, all that it has."),
+			"Remove hosts from a service, with what is known of them; without hosts, all that it has,\n"+
+				"drained hosts and settings too."),
 		newRouteAccept(s),
 		newRouteList(s),
 	)
 }
 
-// edited is what an edit prints as JSON.
-type edited struct {
-	Version   uint64        `json:"version"`
-	Changed   bool          `json:"changed"`
-	Repeated  bool          `json:"repeated,omitempty"` // made before, under the same --id
-	Committed time.Time     `json:"committed"`          // no later than this
-	Services  []editService `json:"services"`
-}
-
-type editService struct {
-	Service string   `json:"service"`
-	Added   []string `json:"added,omitempty"`
-	Removed []string `json:"removed,omitempty"`
-}
-
 // editCommand is `lars route add`, set or remove. It runs once.
 type editCommand struct {
-	settings *settings
-	action   route.Action
-
-	// The flags.
-	asJSON    bool
-	ifVersion uint64
-	id        string
+	editing
+	action     route.Action
+	attributes attributeFlags
 }
 
 func newEdit(s *settings, action route.Action, use, short, long string) *cobra.Command {
-	e := &editCommand{settings: s, action: action}
+	e := &editCommand{editing: editing{settings: s}, action: action}
 	c := &cobra.Command{
 		Use:   use,
 		Short: short,
@@ -66,14 +45,15 @@ func newEdit(s *settings, action route.Action, use, short, long string) *cobra.C
 			"  lars route %[1]s 1/2 10.0.0.1:8080 --if-version 1700000000", action),
 		RunE: e.run,
 	}
-	c.Flags().Uint64Var(&e.ifVersion, "if-version", 0,
-		"edit only if the service is as it was at this `VERSION`, which lars route list shows")
-	c.Flags().StringVar(&e.id, "id", "", "`ID` of the edit, by which it is made only once, however often it is repeated")
+	if action != route.Remove {
+		e.attributes.bind(c)
+		c.Example += fmt.Sprintf("\n  lars route %s 1/2 10.0.0.7:80 --weight 50 --zone eu1 --note 'new disk on Monday'", action)
+	}
 	hosts := words(s.storedHosts)
 	if action == route.Add {
 		hosts = nil // the ones that it has are not the ones to add
 	}
-	return complete(jsonFlag(c, &e.asJSON), s.completeServices, hosts)
+	return complete(e.bind(c), s.completeServices, hosts)
 }
 
 func (e *editCommand) run(c *cobra.Command, args []string) error {
@@ -88,95 +68,44 @@ func (e *editCommand) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return usage(c, "%v", err)
 	}
-	edit := route.Edit{Who: who(), ID: e.id, Changes: []route.Change{{Action: e.action, Key: key, Hosts: hosts}}}
-	if c.Flags().Changed("if-version") {
-		edit.IfVersion = &e.ifVersion
-	}
-	return e.settings.withStore(func(db *store.DB) error { return e.edit(c.Context(), db, edit) })
-}
-
-func (e *editCommand) edit(ctx context.Context, db *store.DB, edit route.Edit) error {
-	result, err := admin.New(db).Edit(ctx, edit)
-	committed := time.Now()
+	attributes, err := e.attributes.of(c)
 	if err != nil {
-		return howToRepeat(err)
+		return err
 	}
-	if e.asJSON {
-		return e.settings.printJSON(editedJSON(result, committed))
-	}
-	e.settings.printEdit(edit.Changes[0], result)
-	return nil
+	return e.editing.run(c, route.Change{Action: e.action, Key: key, Hosts: hosts, Attributes: attributes})
 }
 
-// howToRepeat adds to an error of an edit which may have been made, how to make it
-// only once.
-func howToRepeat(err error) error {
-	if unknown := (*route.UnknownEditError)(nil); errors.As(err, &unknown) {
-		return fmt.Errorf("%w: repeat the command with --id %s", err, unknown.ID)
-	}
-	return err
+// attributeFlags are the flags for what is known of a host.
+type attributeFlags struct {
+	weight     uint32
+	zone, note string
 }
 
-// who returns the name of the person at the terminal, for the audit.
-func who() string {
-	name := "uid " + fmt.Sprint(os.Getuid())
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	if host, err := os.Hostname(); err == nil {
-		name += "@" + host
-	}
-	return name[:min(len(name), admin.MaxWho)]
+func (f *attributeFlags) bind(c *cobra.Command) {
+	c.Flags().Uint32Var(&f.weight, "weight", 0,
+		fmt.Sprintf("`WEIGHT` of each host, its share of the calls relative to the others, up to %d (a new host: %d); 0 drains it",
+			route.MaxWeight, route.DefaultWeight))
+	c.Flags().StringVar(&f.zone, "zone", "", fmt.Sprintf("`ZONE` that the hosts are in, up to %d bytes; agents of the same zone prefer them", route.MaxZone))
+	c.Flags().StringVar(&f.note, "note", "", fmt.Sprintf("`TEXT` for people, up to %d bytes", route.MaxNote))
 }
 
-func editedJSON(r route.EditResult, committed time.Time) edited {
-	e := edited{Version: r.Version, Changed: r.Changed, Repeated: r.Repeated, Committed: committed, Services: []editService{}}
-	for _, sc := range r.Services {
-		e.Services = append(e.Services, editService{sc.Key.String(), hostTexts(sc.Added), hostTexts(sc.Removed)})
+// of returns what the flags give to hosts: those alone that are on the command
+// line.
+func (f *attributeFlags) of(c *cobra.Command) (route.Attributes, error) {
+	var a route.Attributes
+	if c.Flags().Changed("weight") {
+		a.Weight = &f.weight
 	}
-	return e
-}
-
-func hostTexts(hosts []route.Host) []string {
-	texts := make([]string, len(hosts))
-	for i, h := range hosts {
-		texts[i] = h.String()
+	if c.Flags().Changed("zone") {
+		a.Zone = &f.zone
 	}
-	return texts
-}
-
-func memberTexts(members []route.Member) []string {
-	texts := make([]string, len(members))
-	for i, m := range members {
-		texts[i] = m.Host.String()
+	if c.Flags().Changed("note") {
+		a.Note = &f.note
 	}
-	return texts
-}
-
-func (s *settings) printEdit(change route.Change, r route.EditResult) {
-	if r.Repeated {
-		s.printf("this edit was made before, as version %d; nothing changed now\n", r.Version)
-		return
+	if err := a.Check(); err != nil {
+		return a, usage(c, "%v", err)
 	}
-	if !r.Changed {
-		s.printf("%s: nothing to change\n", change.Key)
-		return
-	}
-	for _, sc := range r.Services {
-		if len(sc.Added) > 0 {
-			s.printf("%s: added %s\n", sc.Key, strings.Join(hostTexts(sc.Added), " "))
-		}
-		if len(sc.Removed) > 0 {
-			s.printf("%s: removed %s\n", sc.Key, strings.Join(hostTexts(sc.Removed), " "))
-		}
-	}
-	s.printf("version %d\n", r.Version)
-}
-
-// listed is a service with its hosts as JSON.
-type listed struct {
-	Service string   `json:"service"`
-	Hosts   []string `json:"hosts"`
+	return a, nil
 }
 
 func newRouteList(s *settings) *cobra.Command {
@@ -184,8 +113,9 @@ func newRouteList(s *settings) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list [SERVICE]",
 		Short: "List the routes that the database holds",
-		Long: "List the routes that the database holds, a line for each host. Their version, which an\n" +
-			"edit may name with --if-version, is written to standard error.",
+		Long: "List the routes that the database holds, a line for each host, drained ones too, then the\n" +
+			"settings of the services. The version of the routes, which an edit may name with\n" +
+			"--if-version, is written to standard error. In JSON, hosts are those that may be called.",
 		Example: "  lars route list\n  lars route list 1/2",
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -200,33 +130,18 @@ func newRouteList(s *settings) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(s.env.Stderr, "lars: routes of version %d\n", version)
-			routes := admin.New(db)
-			if asJSON {
-				return s.listJSON(c.Context(), routes, filter)
+			list, err := allRoutes(c.Context(), admin.New(db), filter)
+			if err != nil {
+				return err
 			}
-			return s.listText(c.Context(), routes, filter)
+			if !asJSON && len(list) == 0 {
+				fmt.Fprintln(s.env.Stderr, "there are no routes; add some: lars route add "+exampleOf(filter)+" IP:PORT")
+				return nil
+			}
+			return s.printRoutes(list, asJSON)
 		})
 	}
 	return complete(jsonFlag(c, &asJSON), s.completeServices, nil)
-}
-
-func (s *settings) listText(ctx context.Context, routes *admin.Routes, filter *route.Key) error {
-	list, err := allRoutes(ctx, routes, filter)
-	if err != nil {
-		return err
-	}
-	t, rows := s.newTable("SERVICE", "HOST"), 0
-	for _, v := range list {
-		for _, h := range v.Hosts {
-			t.row(v.Key, h.Host)
-		}
-		rows += len(v.Hosts)
-	}
-	if rows == 0 {
-		fmt.Fprintln(s.env.Stderr, "there are no routes; add some: lars route add "+exampleOf(filter)+" IP:PORT")
-		return nil
-	}
-	return t.flush()
 }
 
 // allRoutes returns the routes in the order of their ids. MySQL stores ids without a
@@ -247,16 +162,4 @@ func exampleOf(filter *route.Key) string {
 		return "1/2"
 	}
 	return filter.String()
-}
-
-func (s *settings) listJSON(ctx context.Context, routes *admin.Routes, filter *route.Key) error {
-	list, err := allRoutes(ctx, routes, filter)
-	if err != nil {
-		return err
-	}
-	all := make([]listed, len(list))
-	for i, v := range list {
-		all[i] = listed{v.Key.String(), hostTexts(v.Callable())}
-	}
-	return s.printJSON(all)
 }
