@@ -104,7 +104,7 @@ func hostPort(s string) (string, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", errors.New("dsn: a port after the @ is outside 1..65535; if it belongs to the password, percent-encode the @ in there as %40")
 	}
-	if host == "" || strings.Contains(host, ":") && net.ParseIP(host) == nil {
+	if host == "" || strings.ContainsAny(host, "[]") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
 		return "", errors.New("dsn: want HOST:PORT,... after the @, for example db1:3306,db2:3306")
 	}
 	return net.JoinHostPort(host, port), nil

@@ -60,6 +60,7 @@ func TestBadDSN(t *testing.T) {
 		{"bare percent in the password", "mysql://lars:hunter2%@db1/lars", "write it as %25"},
 		{"no database", "mysql://lars:hunter2@db1", "want /DATABASE"},
 		{"no host", "mysql://lars:hunter2@/lars", "want HOST:PORT"},
+		{"a bracket in a host", "mysql://lars:hunter2@db[/lars", "want HOST:PORT"},
 		{"empty host in the list", "mysql://lars:hunter2@db1,/lars", "want HOST:PORT"},
 		{"port 0", "mysql://lars:hunter2@db1:0/lars", "outside 1..65535"},
 		{"port too large", "mysql://lars:hunter2@db1:70000/lars", "outside 1..65535"},
