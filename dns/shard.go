@@ -2,12 +2,17 @@ package dns
 
 import (
 	"errors"
+	"maps"
 	"sync/atomic"
 
 	"lars.internal/larspb"
 	"lars.internal/reactor"
 	"lars.internal/route"
 )
+
+// minShrink is from how many services on the memory of those that nobody asks for
+// any more is given back.
+const minShrink = 4096
 
 // shard is the part of the service that lives on one event loop: the
 // connections of that loop, their subscriptions, and what is to be pushed to
@@ -26,6 +31,7 @@ type shard struct {
 
 	audiences map[route.Key][]*subscriber // never empty; in no order
 	rowless   map[route.Key]struct{}      // audiences that room counts as those of a service without hosts
+	most      int                         // audiences, since the two maps were made
 	push      pusher
 	scratch   []byte // memory of the last answer
 
@@ -91,12 +97,30 @@ func (s *shard) leave(key route.Key, i int) {
 	if last == 0 {
 		delete(s.audiences, key)
 		delete(s.rowless, key)
+		s.shrink()
 		return
 	}
 	audience[i] = audience[last]
 	audience[i].at[key] = i
 	audience[last] = nil
 	s.audiences[key] = audience[:last]
+}
+
+// shrink makes the maps anew when most of what they held is gone. A map keeps the
+// room of its largest size, which peers that asked for made-up names, and left,
+// would have taken for good.
+func (s *shard) shrink() {
+	if s.most < minShrink || len(s.audiences) > s.most/4 {
+		return
+	}
+	s.audiences, s.rowless = remade(s.audiences), remade(s.rowless)
+	s.most = len(s.audiences)
+}
+
+func remade[V any](m map[route.Key]V) map[route.Key]V {
+	fresh := make(map[route.Key]V, len(m))
+	maps.Copy(fresh, m)
+	return fresh
 }
 
 // subscribe makes sub hear of a service, and reports whether it does.
@@ -119,6 +143,7 @@ func (s *shard) subscribe(sub *subscriber, key route.Key) bool {
 	}
 	sub.at[key] = len(audience)
 	s.audiences[key] = append(audience, sub)
+	s.most = max(s.most, len(s.audiences))
 	s.count.subscriptions.add(1)
 	return true
 }
