@@ -183,8 +183,24 @@ func (n *conn) receiveHost(body []byte) error {
 	if k := n.take(a.Seq, larspb.IDGetHostResponse, key); k != nil {
 		k.host = a
 		k.done <- struct{}{}
+	} else if a.Ticket != 0 && a.HasHost {
+		n.giveBack(key, a)
 	}
 	return nil
+}
+
+// giveBack tells the agent that nobody will call the host that it picked: its
+// answer came too late, or was the second one to a question that was sent
+// twice. Else the agent would wait for a result. A report that is lost does no
+// more harm than that.
+func (n *conn) giveBack(key route.Key, a larspb.HostAnswer) {
+	k := newQuestion(larspb.IDReportRequest, key)
+	defer k.release()
+	k.encodeReport(larspb.CallReport{
+		HasHost: true, IP: a.IP, Port: a.Port,
+		Ticket: a.Ticket, Kind: larspb.Kind_KIND_IGNORED,
+	})
+	_ = n.send(k)
 }
 
 func (n *conn) receiveRoute(body []byte) error {

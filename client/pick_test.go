@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -94,6 +95,46 @@ func TestReportResult(t *testing.T) {
 				t.Errorf("told %+v, want %+v", r.report, want)
 			}
 		})
+	}
+}
+
+// The second answer to a question is a pick that nobody will call, and so is one
+// that comes after the caller has gone.
+func TestUnusedPicksAreGivenBack(t *testing.T) {
+	reports, late := make(chan request, 4), make(chan request, 1)
+	ctx, cancel := context.WithCancel(testContext(t))
+	agent := startAgent(t, func(r request) {
+		switch {
+		case r.id == larspb.IDReportRequest:
+			reports <- r
+		case r.key == key12:
+			r.reply(r.ticketed(0, goodHost, 1))
+			r.reply(r.ticketed(0, otherHost, 2))
+		default:
+			late <- r
+			cancel()
+		}
+	})
+	c := agent.newClient(testTimeout)
+	if p, err := c.Pick(testContext(t), 1, 2); err != nil || p.Ticket != 1 {
+		t.Errorf("Pick = %v, %v; want the first answer", p, err)
+	}
+	wantIgnored(t, receive(t, reports), otherHost, 2)
+	if _, err := c.Pick(ctx, 2, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+	r := receive(t, late)
+	r.reply(r.ticketed(0, goodHost, 3))
+	wantIgnored(t, receive(t, reports), goodHost, 3)
+	if s := c.Stats(); s != (Stats{Stale: 2}) {
+		t.Errorf("%+v, want two stale answers", s)
+	}
+}
+
+func wantIgnored(t *testing.T, r request, host string, ticket uint64) {
+	t.Helper()
+	if r.host.String() != host || r.report.Ticket != ticket || r.report.Kind != larspb.Kind_KIND_IGNORED || r.retcode != 0 {
+		t.Errorf("reported %v %+v, want %v ignored, ticket %d", r.host, r.report, host, ticket)
 	}
 }
 

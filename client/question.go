@@ -72,6 +72,12 @@ func (k *question) encodeQuestion() {
 	k.seal(larspb.IDAPIGetRouteRequest, q.Append(b))
 }
 
+// encodeReport writes r as a report about the service of k.
+func (k *question) encodeReport(r larspb.CallReport) {
+	r.Modid, r.Cmdid = k.key.Modid, k.key.Cmdid
+	k.seal(larspb.IDReportRequest, r.Append(k.buf[:larspb.HeaderSize]))
+}
+
 // seal completes a frame whose body follows the room for the header.
 func (k *question) seal(id int32, frame []byte) {
 	larspb.PutHeader(frame, id, len(frame)-larspb.HeaderSize)

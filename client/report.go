@@ -100,10 +100,9 @@ func (c *Client) sendReport(key route.Key, addr netip.AddrPort, r larspb.CallRep
 	if err != nil {
 		return err
 	}
-	r.Modid, r.Cmdid = key.Modid, key.Cmdid
 	r.HasHost, r.IP, r.Port = true, int32(host.IP), int32(host.Port)
 	k := newQuestion(larspb.IDReportRequest, key)
 	defer k.release()
-	k.seal(larspb.IDReportRequest, r.Append(k.buf[:larspb.HeaderSize]))
+	k.encodeReport(r)
 	return c.conns[portOf(key.Modid, key.Cmdid)].send(k)
 }
