@@ -71,7 +71,7 @@ func (b *Balancer) drawTwo(lo, n int) (x, y int32) {
 	x, y = b.draw(lo, n, uint32(r)), b.draw(lo, n, uint32(r>>32))
 	if x == y && n > 1 {
 		if h := &b.hosts[x]; h.has(suspect) || h.row > 0 {
-			y = b.rot[lo+b.random.below(n)]
+			y = b.instead(x, x, x, lo, n)
 		}
 	}
 	return x, y

@@ -56,7 +56,7 @@ type Balancer struct {
 
 	// Distress of the live hosts.
 	limit       uint32 // what shed rises to
-	ended, late uint32 // outcomes of this second, of them time-outs and overloads
+	ended, busy uint32 // outcomes of this second, of them time-outs and overloads
 	nextShed    time.Duration
 
 	// Generations of calls in flight, and whether Little's law holds.

@@ -151,7 +151,7 @@ func (f *facts) addService(b *Balancer, i int32, v *overview) {
 	f.add(factHosts, v.hosts)
 	f.add(factLive, v.live)
 	f.add(factShed, float64(b.shed)/(1<<32))
-	f.add(factLate, float64(b.late)/max(1, float64(b.ended)))
+	f.add(factLate, float64(b.busy)/max(1, float64(b.ended)))
 	f.add(factLoadLimit, b.cfg.LoadLimit)
 	f.addIf(factPanic, b.panicky)
 }

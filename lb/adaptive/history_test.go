@@ -293,11 +293,14 @@ func TestAdaptiveEqualsModel(t *testing.T) {
 		}
 		h := &history{b: New(cfg, 7), m: &model{cfg: cfg, random: 7, answered: -time.Hour}, now: 100 * sec}
 		h.update(t)
-		t.Repeat(map[string]func(*rapid.T){
+		actions := map[string]func(*rapid.T){
 			"pick": h.pick, "finish": h.finish, "burst": h.burst, "several": h.several,
 			"tick": h.tick, "tock": h.tick, "wait": h.wait, "answer": h.answer, "update": h.update,
 			"assign": h.assign, "reconfigure": h.reconfigure,
 			"": h.check,
-		})
+		}
+		for range rapid.IntRange(1, 8).Draw(t, "length") {
+			t.Repeat(actions)
+		}
 	})
 }

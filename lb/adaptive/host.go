@@ -97,6 +97,7 @@ type cold struct {
 	waiting  bool   // for the answer of the control probe
 	returned bool   // the ramp is one after an ejection
 	busy     bool   // a call of the trial is under way
+	owed     uint16 // calls from before the return whose end was not told yet
 	needed   uint8  // calls of the trial
 	tested   uint8  // of these, ended
 	failed   uint8  // of these, failures

@@ -85,7 +85,7 @@ func (m *model) join(h *modelHost, now time.Duration) {
 	if mean := m.mean(); mean != 0 {
 		h.latency = mean
 	}
-	h.ramping, h.rampFrom = true, now
+	h.ramping, h.rampFrom, h.returned = true, now, false
 }
 
 func (m *model) observe(id route.Host, o lb.Outcome, now time.Duration) bool {
@@ -114,10 +114,11 @@ func (m *model) observe(id route.Host, o lb.Outcome, now time.Duration) bool {
 	h.inFlight -= min(n, h.inFlight)
 	h.quiet, h.lastPick, h.answered = now.Truncate(ms), uint32(m.picks), true
 	m.turnEnds += uint64(n)
+	began := func(at time.Duration) bool { return !told || begin >= at.Truncate(time.Microsecond) }
 	if o.Kind == lb.KindIgnored {
+		h.release(began)
 		return true
 	}
-	began := func(at time.Duration) bool { return !told || begin >= at.Truncate(time.Microsecond) }
 	for k := range int(o.OK + o.Failed) {
 		m.one(h, uint32(k) < o.OK, o.Kind, latency, began, told, now)
 		latency = 0
@@ -126,6 +127,16 @@ func (m *model) observe(id route.Host, o lb.Outcome, now time.Duration) bool {
 }
 
 func (m *model) one(h *modelHost, ok bool, k lb.Kind, latency float32, began func(time.Duration) bool, told bool, now time.Duration) {
+	stale := h.state == up && told && h.ejections > 0 && !began(h.since)
+	if h.state == up && !told && !ok && h.owed > 0 {
+		stale = true
+		h.owed--
+	}
+	if stale && !ok {
+		return
+	} else if stale {
+		latency = 0
+	}
 	m.learn(h, ok, latency, now)
 	if h.state == up && h.row < m.cfg.Doubtful {
 		m.ended++
@@ -133,10 +144,19 @@ func (m *model) one(h *modelHost, ok bool, k lb.Kind, latency float32, began fun
 			m.late++
 		}
 	}
-	if ok {
+	switch {
+	case ok:
 		m.good(h, latency, began, told, now)
-	} else if k != lb.KindOverloaded {
+	case k == lb.KindOverloaded:
+		h.release(began)
+	default:
 		m.bad(h, k, began, now)
+	}
+}
+
+func (h *modelHost) release(began func(time.Duration) bool) {
+	if h.state == trial && h.busy && began(h.trialAt) {
+		h.busy = false
 	}
 }
 
@@ -172,7 +192,9 @@ func (m *model) good(h *modelHost, latency float32, began func(time.Duration) bo
 	if h.probation && began(h.since) {
 		h.probation = false
 	}
-	h.suspect = false
+	if h.suspect && began(h.suspected) {
+		h.suspect = false
+	}
 	h.fast -= h.fast / 128
 	h.slow -= h.slow / 1024
 	if h.failures > 0 {
@@ -213,11 +235,14 @@ func (m *model) bad(h *modelHost, k lb.Kind, began func(time.Duration) bool, now
 	switch {
 	case h.state == trial && h.busy && began(h.trialAt), h.probation && began(h.since):
 		h.busy = false
+		if h.done == 255 {
+			h.done, h.failed = h.done/2, h.failed/2
+		}
 		h.done++
 		h.failed++
 		if evidence(float64(h.failed), float64(h.done), max(m.cfg.GrantedErrorRate, m.others(h))) >= 1 {
 			r := rate
-			if k == lb.KindRefused {
+			if k == lb.KindRefused && (h.trusted || !m.cfg.Probe) {
 				r = dead
 			}
 			m.eject(h, r, now)
@@ -271,7 +296,7 @@ func (m *model) probe(h *modelHost) {
 
 func (m *model) suspect(h *modelHost, now time.Duration) {
 	if m.cfg.Probe && !h.probing && now >= h.calm {
-		h.suspect, h.silent = true, 0
+		h.suspect, h.silent, h.suspected = true, 0, now
 		m.probe(h)
 	}
 }
@@ -322,7 +347,9 @@ func (m *model) reinstate(h *modelHost, onTrial bool, now time.Duration) {
 		h.latency = mean
 	}
 	h.fast = float32(min(0.5, m.others(h)))
+	h.owed, h.area, h.areaAt = h.inFlight, 0, now.Truncate(time.Microsecond)
 	h.slow, h.lastPick, h.inFlight, h.older = h.fast, uint32(m.picks), 0, 0
+	h.row, h.calls, h.failures, h.score, h.next = 0, 0, 0, 0, 0
 	h.state, h.reason, h.since, h.rampFrom, h.calm = up, noReason, now, now, 0
 	h.measure, h.ramping, h.returned, h.probation = false, true, true, onTrial
 	m.changed()

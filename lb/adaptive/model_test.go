@@ -42,8 +42,9 @@ type modelHost struct {
 	lastPick                                              uint32
 	lastEnd, lastOK, quiet, areaAt                        time.Duration
 	generation, since, rampFrom, nextProbe, calm, trialAt time.Duration
+	suspected                                             time.Duration
 	outPicks                                              uint64
-	level, tries, silent, needed, done, failed            int
+	level, tries, silent, needed, done, failed, owed      int
 	ejections                                             int
 }
 
@@ -300,8 +301,13 @@ func (m *model) choose(now time.Duration, avoid route.Host) (*modelHost, lb.Verd
 	}
 	zone := rot
 	if local < len(rot) {
-		if zone = rot[local:]; uint32(m.random.next()) < chance(share) {
-			zone = rot[:local]
+		zone = rot[local:]
+		other := rot[:local]
+		if uint32(m.random.next()) < chance(share) {
+			zone, other = other, zone
+		}
+		if len(zone) == 1 && zone[0].id == avoid && len(other) > 0 {
+			zone = other
 		}
 	}
 	x, y := m.two(zone)
@@ -309,18 +315,31 @@ func (m *model) choose(now time.Duration, avoid route.Host) (*modelHost, lb.Verd
 		x, y = m.admit(x, zone, now), m.admit(y, zone, now)
 	}
 	if (x.id == avoid || y.id == avoid) && m.find(avoid) != nil && len(zone) > 1 {
-		if x.id == avoid {
-			x = y
-		}
-		for x.id == avoid {
-			x = zone[m.random.below(len(zone))]
-		}
-		return x, lb.Picked
+		x = m.instead(x, y, avoid, zone)
+		y = m.instead(y, x, avoid, zone)
 	}
 	if x != y && m.load(y, len(rot)) < m.load(x, len(rot)) {
 		return y, lb.Picked
 	}
 	return x, lb.Picked
+}
+
+func (m *model) instead(x, other *modelHost, avoid route.Host, zone []*modelHost) *modelHost {
+	if x.id != avoid {
+		return x
+	}
+	for range 4 {
+		if x = m.draw(zone, uint32(m.random.next()), m.uneven()); x != other && x.id != avoid {
+			return x
+		}
+	}
+	at := m.random.below(len(zone))
+	for k := range zone {
+		if x = zone[(at+k)%len(zone)]; x.id != avoid && x != other {
+			return x
+		}
+	}
+	return other
 }
 
 func (m *model) two(zone []*modelHost) (x, y *modelHost) {
@@ -337,7 +356,7 @@ func (m *model) two(zone []*modelHost) (x, y *modelHost) {
 	}
 	x, y = m.draw(zone, uint32(r), true), m.draw(zone, uint32(r>>32), true)
 	if x == y && len(zone) > 1 && (x.suspect || x.row > 0) {
-		y = zone[m.random.below(len(zone))]
+		y = m.instead(x, x, x.id, zone)
 	}
 	return x, y
 }
@@ -351,6 +370,9 @@ func (m *model) admit(x *modelHost, zone []*modelHost, now time.Duration) *model
 			}
 		}
 		x = m.draw(zone, uint32(m.random.next()), m.uneven())
+	}
+	if x.probation && x.inFlight > 0 && len(zone) > 1 {
+		return m.instead(x, x, x.id, zone)
 	}
 	return x
 }

@@ -52,7 +52,7 @@ func (m *model) tickUp(h *modelHost, now time.Duration) {
 		m.suspect(h, now)
 	}
 	if h.ramping && now >= h.rampFrom+m.cfg.Ramp {
-		h.ramping = false
+		h.ramping, h.owed = false, 0
 	}
 	if h.row >= m.cfg.Doubtful && h.inFlight == 0 && !h.measure {
 		h.measure = m.mayTest(h, now.Truncate(ms)-h.lastEnd, now)

@@ -47,6 +47,7 @@ func (b *Balancer) Observe(id route.Host, o lb.Outcome, now time.Duration) lb.Ef
 	h.end(n, ms, b.picks)
 	b.turnEnds += uint64(n)
 	if o.Kind == lb.KindIgnored {
+		b.release(i, &r)
 		return lb.Counted
 	}
 	for ; o.OK > 0; o.OK-- {
@@ -106,6 +107,9 @@ func (b *Balancer) learn(h *host, r *result, ms uint32) {
 // succeeded takes a call that worked.
 func (b *Balancer) succeeded(i int32, r result, now time.Duration, ms uint32) {
 	h := &b.hosts[i]
+	if b.late(i, &r) {
+		r.latency = 0
+	}
 	b.learn(h, &r, ms)
 	b.live(h, false)
 	h.lastOK = ms
@@ -116,7 +120,7 @@ func (b *Balancer) succeeded(i int32, r result, now time.Duration, ms uint32) {
 	if h.has(probation) && r.began(b.coldOf(i).since) {
 		h.clear(probation)
 	}
-	if h.has(suspect) {
+	if h.has(suspect) && r.began(b.coldOf(i).suspected) {
 		h.clear(suspect)
 		b.counters.SuspicionsCleared++
 	}
@@ -146,9 +150,13 @@ func (b *Balancer) recover(i int32, r result, now time.Duration) {
 // is slow, not broken.
 func (b *Balancer) failed(i int32, r result, now time.Duration, ms uint32) {
 	h := &b.hosts[i]
+	if b.late(i, &r) {
+		return
+	}
 	b.learn(h, &r, ms)
 	b.live(h, r.kind == lb.KindTimeout || r.kind == lb.KindOverloaded || r.kind == lb.KindUnknown)
 	if r.kind == lb.KindOverloaded {
+		b.release(i, &r)
 		return
 	}
 	if h.row != 1<<8-1 {
@@ -165,6 +173,29 @@ func (b *Balancer) failed(i int32, r result, now time.Duration, ms uint32) {
 		}
 		b.judge(i, r.kind, now, ms)
 	}
+}
+
+// late reports whether a call to a host that is back began before its ejection:
+// how that ended, and how long it took, says nothing of the host as it is now.
+// Of calls without a ticket the first ones that fail are taken for these, as
+// many as were in flight at the return, until the ramp ends.
+func (b *Balancer) late(i int32, r *result) bool {
+	h := &b.hosts[i]
+	if h.cold == 0 || h.state != up {
+		return false
+	}
+	c := &b.cold[h.cold]
+	if c.ejections == 0 {
+		return false
+	}
+	if r.told {
+		return !r.began(c.since)
+	}
+	if c.owed == 0 || r.ok {
+		return false
+	}
+	c.owed--
+	return true
 }
 
 // judge decides what a failure means for a host in rotation.

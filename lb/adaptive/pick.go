@@ -74,44 +74,58 @@ func (b *Balancer) refusal() lb.Verdict {
 }
 
 // choose returns the better one of two hosts of a zone; not the one to avoid,
-// if the zone has another.
+// if there is another in rotation.
 func (b *Balancer) choose(now time.Duration, not int32) int32 {
-	lo, n := b.zone()
+	lo, n := b.zone(not)
 	x, y := b.drawTwo(lo, n)
 	if (b.hosts[x].flags|b.hosts[y].flags)&(ramping|probation) != 0 {
 		x, y = b.admit(x, lo, n, now), b.admit(y, lo, n, now)
 	}
-	switch {
-	case not != none && n > 1 && (x == not || y == not):
-		return b.another(x, y, not, lo, n)
-	case x != y && b.load(&b.hosts[y]) < b.load(&b.hosts[x]):
+	if not != none && n > 1 && (x == not || y == not) {
+		x = b.instead(x, not, y, lo, n)
+		y = b.instead(y, not, x, lo, n)
+	}
+	if x != y && b.load(&b.hosts[y]) < b.load(&b.hosts[x]) {
 		return y // a tie goes to x: else the order of hosts would be a bias
 	}
 	return x
 }
 
-// zone draws the part of rot to pick from: the local hosts or the others.
-func (b *Balancer) zone() (lo, n int) {
+// zone draws the part of rot to pick from: the local hosts or the others, but
+// not a part that has only the host to avoid.
+func (b *Balancer) zone(not int32) (lo, n int) {
 	if b.local == len(b.rot) {
 		return 0, b.local
 	}
-	if uint32(b.random.next()) < b.share {
+	local := uint32(b.random.next()) < b.share
+	if not != none && b.local > 0 {
+		local = local && (b.local > 1 || b.rot[0] != not) || len(b.rot)-b.local == 1 && b.rot[b.local] == not
+	}
+	if local {
 		return 0, b.local
 	}
 	b.counters.RemotePicks++
 	return b.local, len(b.rot) - b.local
 }
 
-// another returns the candidate that is not to be avoided, or any other host of
-// the part.
-func (b *Balancer) another(x, y, not int32, lo, n int) int32 {
-	if x == not {
-		x = y
+// instead returns candidate x, or, if that is the host to avoid, another one of
+// the part: if it can, one that differs from the other candidate.
+func (b *Balancer) instead(x, not, other int32, lo, n int) int32 {
+	if x != not {
+		return x
 	}
-	for x == not {
-		x = b.rot[lo+b.random.below(n)]
+	for range 4 {
+		if x = b.draw(lo, n, uint32(b.random.next())); x != not && x != other {
+			return x
+		}
 	}
-	return x
+	at := b.random.below(n)
+	for k := range n {
+		if x = b.rot[lo+(at+k)%n]; x != not && x != other {
+			return x
+		}
+	}
+	return other
 }
 
 // load is what candidates are compared by; less is better.

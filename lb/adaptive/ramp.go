@@ -15,7 +15,7 @@ const maxLevel = 10
 
 // admit keeps a candidate that is on its ramp with the chance that the ramp has
 // reached, and one on probation only if it has no call in flight. Else it draws
-// anew, three times at most.
+// anew, three times at most; then one on probation makes way for any other.
 func (b *Balancer) admit(x int32, lo, n int, now time.Duration) int32 {
 	for range 3 {
 		h := &b.hosts[x]
@@ -25,6 +25,9 @@ func (b *Balancer) admit(x int32, lo, n int, now time.Duration) int32 {
 			return x
 		}
 		x = b.draw(lo, n, uint32(b.random.next()))
+	}
+	if h := &b.hosts[x]; h.has(probation) && h.inFlight > 0 && n > 1 {
+		return b.instead(x, x, x, lo, n)
 	}
 	return x
 }
@@ -54,7 +57,10 @@ func (b *Balancer) reinstate(i int32, now time.Duration, why lb.Event) {
 	r := float32(min(0.5, b.others(i)))
 	h.fastRate, h.slowRate = r, r
 	h.lastPick = uint32(b.picks)
-	h.inFlight, h.older = 0, 0
+	c.owed = h.inFlight
+	h.area, h.areaAt = 0, uint32(toUS(now))
+	h.inFlight, h.older, h.row = 0, 0, 0
+	h.closeWindow()
 	h.state = up
 	h.clear(measure)
 	h.set(ramping)

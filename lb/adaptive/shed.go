@@ -9,15 +9,15 @@ import (
 // distress.
 const shedStep = math.MaxUint32 / 50
 
-// live counts the outcome of a call to a host in rotation that is not doubtful;
-// late if the host had too much to do, as far as one can see.
-func (b *Balancer) live(h *host, late bool) {
+// live counts the outcome of a call to a host in rotation that is not doubtful.
+// busy: the host had too much to do, as far as one can see.
+func (b *Balancer) live(h *host, busy bool) {
 	if h.state != up || h.row >= b.doubt {
 		return
 	}
 	b.ended++
-	if late {
-		b.late++
+	if busy {
+		b.busy++
 	}
 }
 
@@ -38,10 +38,10 @@ func (b *Balancer) moveShed(now time.Duration) {
 		return
 	}
 	b.nextShed = now + time.Second
-	if float64(b.late) > b.cfg.Distress*float64(b.ended) {
+	if float64(b.busy) > b.cfg.Distress*float64(b.ended) {
 		b.shed = b.limit
 	} else {
 		b.shed -= min(b.shed, shedStep)
 	}
-	b.ended, b.late = 0, 0
+	b.ended, b.busy = 0, 0
 }

@@ -91,6 +91,7 @@ func (b *Balancer) tickUp(i int32, now time.Duration) time.Duration {
 	if h.has(ramping) {
 		if end := b.coldOf(i).rampFrom + b.cfg.Ramp; now >= end {
 			h.clear(ramping)
+			b.chill(i).owed = 0
 		} else {
 			next = end
 		}

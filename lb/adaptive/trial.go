@@ -1,6 +1,7 @@
 package adaptive
 
 import (
+	"math"
 	"time"
 
 	"lars.internal/lb"
@@ -76,11 +77,21 @@ func (b *Balancer) inTrial(i int32, r *result) bool {
 	return b.hosts[i].state == trial && c.busy && r.began(c.trialAt)
 }
 
+// release ends a call of a trial that says nothing of the host.
+func (b *Balancer) release(i int32, r *result) {
+	if b.inTrial(i, r) {
+		b.chill(i).busy = false
+	}
+}
+
 // testFailed takes a failed call of a trial, or of a host on probation: the host
 // is ejected again, unless the others fail as often.
 func (b *Balancer) testFailed(i int32, k lb.Kind, now time.Duration) {
 	c := b.chill(i)
 	c.busy = false
+	if c.tested == math.MaxUint8 { // all fail, and the host no more than the others
+		c.tested, c.failed = c.tested/2, c.failed/2
+	}
 	c.tested++
 	c.failed++
 	others := b.others(i)
@@ -93,7 +104,9 @@ func (b *Balancer) testFailed(i int32, k lb.Kind, now time.Duration) {
 	if b.hosts[i].has(probation) {
 		why.cause = byProbation
 	}
-	if k != lb.KindRefused { // a host that takes connections and fails calls is alive, but broken
+	if k != lb.KindRefused || b.cfg.Probe && !b.hosts[i].has(trusted) {
+		// It takes connections and fails calls, so it is alive, but broken. Or
+		// no connect would ever tell that it is back.
 		b.eject(i, rate, now, why, event)
 		return
 	}

@@ -141,7 +141,8 @@ func (b *Balancer) join(i int32, now time.Duration) {
 		h.latency = mean
 	}
 	h.set(ramping)
-	b.chill(i).rampFrom = now
+	c := b.chill(i)
+	c.rampFrom, c.returned = now, false
 }
 
 // sweep takes out the hosts that Update did not name, and the marks. It goes
