@@ -27,6 +27,7 @@ type Agent struct {
 	dns     *dnsClient
 	reports *reportClient
 	events  *events
+	checks  *settingsCheck
 	keeper  *keep.Keeper
 	metrics prometheus.Collector
 
@@ -48,8 +49,9 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{cfg: cfg}
 	a.engine = newEngine(&a.cfg)
 	a.keeper = keep.New(keep.Config{Path: cfg.Snapshot, Source: a.snapshot, Name: "agent: ", Log: cfg.Log})
+	a.checks = newSettingsCheck(&a.cfg)
 	var err error
-	if a.dns, err = newDNSClient(&a.cfg, a.engine, a.keeper.Changed); err != nil {
+	if a.dns, err = newDNSClient(&a.cfg, a.engine, a.checks, a.keeper.Changed); err != nil {
 		return nil, fmt.Errorf("agent: dns client: %w", err)
 	}
 	if a.reports, err = newReportClient(&a.cfg, a.engine); err != nil {

@@ -75,6 +75,7 @@ type dnsClient struct {
 	changed func() // a route changed; must not block
 	log     *slog.Logger
 	routes  *routeLog
+	checks  *settingsCheck
 	zone    string        // of this machine
 	silence time.Duration // without an answer for so long the dns service counts as dead
 	client  *reactor.Client
@@ -107,13 +108,14 @@ type dnsClient struct {
 	broken       atomic.Uint64 // bodies that are no message
 }
 
-func newDNSClient(cfg *Config, e *engine.Engine, changed func()) (*dnsClient, error) {
+func newDNSClient(cfg *Config, e *engine.Engine, checks *settingsCheck, changed func()) (*dnsClient, error) {
 	d := &dnsClient{
 		engine:  e,
 		clock:   cfg.Clock,
 		changed: changed,
 		log:     cfg.Log,
 		routes:  newRouteLog(cfg),
+		checks:  checks,
 		zone:    cfg.Adaptive.Zone,
 		silence: silenceFactor * cfg.UpdateTimeout,
 		link:    newLink("dns service", cfg),
@@ -322,6 +324,9 @@ func (d *dnsClient) received(conn *reactor.Conn, body []byte) {
 		d.answers.Add(1)
 	}
 	d.routes.note(&o)
+	if o.Resettled {
+		d.checks.note(a.Key, a.Settings)
+	}
 	if o.Changed {
 		d.changed()
 	}

@@ -23,6 +23,7 @@ func (a *Agent) restore() {
 			break
 		}
 		a.engine.Restore(key, r, updated, now)
+		a.checks.note(key, r.Settings)
 	}
 }
 
