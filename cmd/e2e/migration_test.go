@@ -65,6 +65,17 @@ func TestFinding58Migration(t *testing.T) {
 	execSQL(t, db, `DELETE FROM RouteData WHERE serverip = 167772165`) // the page deletes without a record
 	cpp.has(t, 4)
 
+	// Drained hosts are no hosts for them; the page may put one back.
+	w.lars("host", "set", "1/1", "10.0.0.4:80", "--weight", "50")
+	w.lars("host", "drain", "10.0.0.4", "10.0.0.3")
+	cpp.has(t, 2)
+	wantCppDNSReads(t, db, 2)
+	w.lars("host", "undrain", "10.0.0.4")
+	cpp.has(t, 3)
+	pageEdit(t, db, route.Host{IP: 167772163, Port: 80})
+	cpp.has(t, 4)
+	wantCppDNSReads(t, db, 4)
+
 	// 3. An agent is replaced; its programs go on.
 	w.startAgent()
 	w.served(1, 1)
