@@ -49,6 +49,8 @@ var (
 func TestEditsReachTheStore(t *testing.T) {
 	ctx := t.Context()
 	hosts := []route.Host{h1, h2}
+	ramp := []route.Setting{{Name: "ramp", Value: "5s"}}
+	anyPort := []route.Host{{IP: h1.IP}}
 	tests := []struct {
 		name string
 		do   func(r *Routes) error
@@ -58,6 +60,12 @@ func TestEditsReachTheStore(t *testing.T) {
 		{"set", func(r *Routes) error { return second(r.Set(ctx, "ann", a, hosts)) }, []route.Change{{Action: route.Set, Key: a, Hosts: hosts}}},
 		{"remove", func(r *Routes) error { return second(r.Remove(ctx, "ann", a, hosts)) }, []route.Change{{Action: route.Remove, Key: a, Hosts: hosts}}},
 		{"remove all", func(r *Routes) error { return second(r.Remove(ctx, "ann", a, nil)) }, []route.Change{{Action: route.Remove, Key: a}}},
+		{"configure", func(r *Routes) error { return second(r.Configure(ctx, "ann", a, ramp)) },
+			[]route.Change{{Action: route.Configure, Key: a, Settings: ramp}}},
+		{"drain", func(r *Routes) error { return second(r.Drain(ctx, "ann", anyPort)) },
+			[]route.Change{{Action: route.Drain, Hosts: anyPort, Everywhere: true}}},
+		{"undrain", func(r *Routes) error { return second(r.Undrain(ctx, "ann", anyPort)) },
+			[]route.Change{{Action: route.Undrain, Hosts: anyPort, Everywhere: true}}},
 		{"move", func(r *Routes) error { return second(r.Move(ctx, "ann", a, b, hosts)) }, []route.Change{
 			{Action: route.Remove, Key: a, Hosts: hosts}, {Action: route.Add, Key: b, Hosts: hosts},
 		}},
@@ -67,6 +75,9 @@ func TestEditsReachTheStore(t *testing.T) {
 			s := new(recorder)
 			if err := tt.do(New(s)); err != nil {
 				t.Fatal(err)
+			}
+			for i := range s.edits {
+				s.edits[i].Check = nil
 			}
 			if diff := cmp.Diff([]route.Edit{{Who: "ann", Changes: tt.want}}, s.edits); diff != "" {
 				t.Errorf("edits (-want +got):\n%s", diff)
@@ -96,6 +107,13 @@ func TestEditsThatAreRefused(t *testing.T) {
 		{"twice", func(r *Routes) error { return second(r.Add(ctx, "ann", a, []route.Host{h1, h1})) }, "named twice"},
 		{"zero host", func(r *Routes) error { return second(r.Add(ctx, "ann", a, []route.Host{{}})) }, "the address is zero"},
 		{"multicast", func(r *Routes) error { return second(r.Add(ctx, "ann", a, []route.Host{{IP: 0xE0000001, Port: 1}})) }, "multicast"},
+		{"weight", func(r *Routes) error { return second(r.Edit(ctx, weigh(route.Add, 10_001))) }, "weight 10001: want 0 to 10000"},
+		{"weight later", func(r *Routes) error { return second(r.Edit(ctx, weigh(route.Alter, 10_001))) }, "weight 10001: want 0 to 10000"},
+		{"drain nothing", func(r *Routes) error { return second(r.Drain(ctx, "ann", nil)) }, "drain everywhere: name at least one host"},
+		{"configure nothing", func(r *Routes) error { return second(r.Configure(ctx, "ann", a, nil)) }, "at least one setting"},
+		{"unknown setting", func(r *Routes) error {
+			return second(r.Configure(ctx, "ann", a, []route.Setting{{Name: "colour", Value: "red"}}))
+		}, `configure service 1/1: policy: unknown setting "colour"`},
 		{"move to itself", func(r *Routes) error { return second(r.Move(ctx, "ann", a, a, many[:1])) }, "itself"},
 		{"move nothing", func(r *Routes) error { return second(r.Move(ctx, "ann", a, b, nil)) }, "at least one host"},
 		{"no changes", func(r *Routes) error { return second(r.Edit(ctx, route.Edit{Who: "ann"})) }, "no changes"},
@@ -114,6 +132,61 @@ func TestEditsThatAreRefused(t *testing.T) {
 				t.Errorf("the store was asked: %v", s.edits)
 			}
 		})
+	}
+}
+
+func weigh(action route.Action, weight uint32) route.Edit {
+	return route.Edit{Who: "ann", Changes: []route.Change{
+		{Action: action, Key: a, Hosts: []route.Host{h1}, Attributes: route.Attributes{Weight: &weight}},
+	}}
+}
+
+// Settings that make sense alone may make none beside others. Those that made
+// none before are no reason to refuse another.
+func TestSettingsAreCheckedTogether(t *testing.T) {
+	s := new(recorder)
+	if _, err := New(s).Configure(t.Context(), "ann", a, []route.Setting{{Name: "bad_error_rate", Value: "0.05"}}); err != nil {
+		t.Fatal(err)
+	}
+	service := func(settings ...route.Setting) route.Service { return route.Service{Key: a, Settings: settings} }
+	granted, bad := route.Setting{Name: "granted_error_rate", Value: "0.1"}, route.Setting{Name: "bad_error_rate", Value: "0.05"}
+	check := s.edits[0].Check
+	if err := check(service(granted), service(bad, granted)); err == nil {
+		t.Error("a bad rate below the granted one was taken")
+	}
+	if err := check(service(), service(bad)); err != nil {
+		t.Error(err)
+	}
+	if err := check(service(bad, granted), service(bad, granted, route.Setting{Name: "ramp", Value: "5s"})); err != nil {
+		t.Errorf("beside settings that make no sense: %v", err)
+	}
+}
+
+func TestParseSettings(t *testing.T) {
+	got, err := ParseSettings([]string{"policy=classic", " ramp = 5s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]route.Setting{{Name: "policy", Value: "classic"}, {Name: "ramp", Value: "5s"}}, got); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+	for text, want := range map[string]string{"ramp": "want KEY=VALUE", "=5s": "want a name", "ramp=x": "ramp", "colour=red": "unknown setting"} {
+		if _, err := ParseSettings([]string{text}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got error %v, want one with %q", text, err, want)
+		}
+	}
+}
+
+func TestParseAddress(t *testing.T) {
+	for text, want := range map[string]route.Host{"10.0.0.1": {IP: h1.IP}, "10.0.0.1:80": h1} {
+		if got, err := ParseAddress(text); err != nil || got != want {
+			t.Errorf("%q: got %v, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{"": "not an IPv4", "10.0.0": "not an IPv4", "10.0.0.1:0": "from 1 to 65535", "0.0.0.0": "no address", "224.0.0.1": "multicast", "::1": "IPv6"} {
+		if _, err := ParseAddress(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got error %v, want one with %q", text, err, want)
+		}
 	}
 }
 

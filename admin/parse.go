@@ -29,22 +29,28 @@ func ParseHosts(texts []string) ([]route.Host, error) {
 // ParseAddress reads a host as ParseHost does, or an address without a port, which
 // has port 0 then.
 func ParseAddress(text string) (route.Host, error) {
-	if strings.Contains(text, ":") {
+	if _, err := netip.ParseAddr(text); err != nil && strings.Contains(text, ":") {
 		return ParseHost(text)
 	}
-	addr, err := parseAddr(text)
-	if err != nil {
-		return route.Host{}, fmt.Errorf("host %q: %w", text, err)
-	}
-	h, err := route.HostOf(netip.AddrPortFrom(addr, 1))
-	if err == nil {
-		err = checkAddr(h)
-	}
+	h, err := parseBare(text)
 	if err != nil {
 		return route.Host{}, fmt.Errorf("host %q: %w", text, err)
 	}
 	h.Port = 0
 	return h, nil
+}
+
+// parseBare returns some host at an address.
+func parseBare(text string) (route.Host, error) {
+	addr, err := parseAddr(text)
+	if err != nil {
+		return route.Host{}, err
+	}
+	h, err := route.HostOf(netip.AddrPortFrom(addr, 1))
+	if err != nil {
+		return route.Host{}, err
+	}
+	return h, checkAddr(h)
 }
 
 // ParseSettings reads settings as people write them, each "KEY=VALUE". It fails

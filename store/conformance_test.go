@@ -358,12 +358,13 @@ func TestQuestionsUseIndexes(t *testing.T) {
 		db := e.migrated()
 		var changes []route.Change
 		for i := range int32(3000) {
-			changes = append(changes, add(key(i, 1), host(1), host(2)))
+			changes = append(changes, add(key(i, 1), host(1), host(2)), alter(key(i, 1), weight(50), host(2)))
 		}
-		e.edit(db, changes...)
+		e.edit(db, append(changes, drain(key(7, 1), host(1)))...)
 		where, args := db.dialect.anyOf([]route.Key{key(7, 1), key(8, 1), key(2000, 1)})
 		plans := map[string]string{
 			"route_host":     explainPlan(e, selectHosts+where, args...),
+			"host_address":   explainPlan(e, `SELECT modid FROM RouteHost WHERE serverip = ? AND drained = 1`, host(1).IP),
 			"change_version": explainPlan(e, `SELECT id FROM RouteChange WHERE version < ? ORDER BY version LIMIT 1000`, 5),
 			"status_time":    explainPlan(e, `SELECT ts FROM ServerCallStatus ORDER BY ts DESC LIMIT 10`),
 		}

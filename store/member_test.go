@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -239,6 +240,71 @@ func TestTheLargestServiceCountsDrainedHosts(t *testing.T) {
 		e.edit(db, undrain(k, hosts...))
 		e.want("callable", e.number(`SELECT COUNT(*) FROM RouteData`), int64(route.MaxHosts))
 		e.want("rows of RouteHost", e.number(`SELECT COUNT(*) FROM RouteHost`), int64(0))
+	})
+}
+
+// A page is full as long as there are services, whatever rows lie between them.
+// A service may have drained hosts alone, or settings alone.
+func TestPagesOfServicesWithoutCallableHosts(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.edit(db, add(key(1, 1), host(1)), drain(key(1, 1), host(1)), configure(key(1, 2), "ramp", "5s"), add(key(1, 5), host(1)), add(key(2, 1), host(1)))
+		for cmdid := range 3 { // rows that name no host, and one left behind
+			e.exec(`INSERT INTO RouteData (modid, cmdid, serverip, serverport) VALUES (1, ?, 0, 0)`, 10+cmdid)
+		}
+		e.exec(`INSERT INTO RouteHost (modid, cmdid, serverip, serverport, weight) VALUES (1, 20, 5, 5, 7)`)
+		var got []route.Key
+		var after *route.Key
+		for {
+			page, err := db.Routes(e.Context(), nil, after, 2)
+			if err != nil {
+				e.Fatal(err)
+			}
+			for _, s := range page {
+				got = append(got, s.Key)
+			}
+			if len(page) < 2 {
+				break
+			}
+			after = &page[len(page)-1].Key
+		}
+		if diff := cmp.Diff([]route.Key{key(1, 1), key(1, 2), key(1, 5), key(2, 1)}, got); diff != "" {
+			e.Errorf("services (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Rows that somebody wrote by hand are taken for what they can mean.
+func TestRowsOfRouteHostByHand(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		k := key(1, 2)
+		e.edit(db, add(k, host(1), host(2)))
+		for n, weight := range map[uint32]int64{1: 0, 2: 20_000} {
+			e.exec(`INSERT INTO RouteHost (modid, cmdid, serverip, serverport, weight, note) VALUES (1, 2, ?, 7777, ?, 'mine')`, host(n).IP, weight)
+		}
+		e.exec(`INSERT INTO RouteHost (modid, cmdid, serverip, serverport, drained) VALUES (1, 2, 0, 0, 1)`) // no host
+		e.wantService(db, route.Service{Key: k, Hosts: []route.Member{e.member(host(1), 100, "", "mine", false), e.member(host(2), 100, "", "mine", false)}})
+	})
+}
+
+// An edit that its check refuses leaves nothing.
+func TestEditThatItsCheckRefuses(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.edit(db, configure(key(1, 2), "a", "1"))
+		check := func(before, after route.Service) error {
+			if len(before.Settings) == 1 && len(after.Settings) == 2 {
+				return errors.New("too much together")
+			}
+			return nil
+		}
+		edit := route.Edit{Who: "me", Check: check, Changes: []route.Change{add(key(3, 4), host(1)), configure(key(1, 2), "b", "2")}}
+		if _, err := db.EditRoutes(e.Context(), edit); err == nil || !strings.Contains(err.Error(), "service 1/2: too much together") {
+			e.Errorf("got error %v", err)
+		}
+		e.wantService(db, route.Service{Key: key(1, 2), Settings: []route.Setting{{Name: "a", Value: "1"}}})
+		e.wantService(db, route.Service{Key: key(3, 4)})
 	})
 }
 

@@ -41,7 +41,7 @@ func (s *storedService) service(key route.Key) route.Service {
 			continue
 		}
 		m.Drained = !callable
-		if m.Weight == 0 { // written by hand
+		if m.Weight < 1 || m.Weight > route.MaxWeight { // written by hand
 			m.Weight = route.DefaultWeight
 		}
 		members[m.Host] = m
