@@ -3,10 +3,12 @@ package route
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -59,29 +61,78 @@ func smallTable() *Table {
 	})
 }
 
+// detailedTable is smallTable with weights, zones and settings.
+func detailedTable() *Table {
+	longest := strings.Repeat("z", MaxZone)
+	settings := []Setting{{"evidence", "40"}, {"policy", "adaptive"}, {strings.Repeat("s", MaxSetting), ""}}
+	return smallTable().With(7, map[Key]Route{
+		{1, 2}: {
+			Hosts:    []Endpoint{{Host{1, 80}, 50, "eu1"}, {Host{1, 81}, DefaultWeight, ""}, {Host{math.MaxUint32, 65535}, MaxWeight, "Köln"}},
+			Settings: settings,
+		},
+		{math.MinInt32, 0}:             {Hosts: []Endpoint{{Host{5, 6}, 0, ""}}, Settings: settings[:1]},
+		{math.MaxInt32, math.MaxInt32}: {Hosts: []Endpoint{{Host{5, 7}, DefaultWeight, longest}}},
+		{-1, -1}:                       {Hosts: []Endpoint{{Host{5, 8}, 1, "eu1"}}},
+	})
+}
+
 func TestSnapshotRoundTrip(t *testing.T) {
-	for _, table := range []*Table{NewTable(math.MaxUint64, nil), smallTable()} {
+	for _, table := range []*Table{NewTable(math.MaxUint64, nil), smallTable(), detailedTable()} {
 		checkRoundTrip(t, table, snapshotOf(t, table))
+	}
+}
+
+// What a program of format 1 wrote for smallTable.
+const format1 = "6c6172737461626c01000000070000000000000000f1536500000000060000000000000008000000000000" +
+	"0000ffffffff0f0105050000010506ffffffff070101050802040301500051feffffff0fffff03000601f182a0850ce13cfeffffff07feffffff0f010507b8334d08"
+
+func TestSnapshotOfFormat1(t *testing.T) {
+	old, err := hex.DecodeString(format1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkRoundTrip(t, smallTable(), old)
+	for n := range old {
+		if _, _, err := ReadSnapshot(bytes.NewReader(old[:n])); !errors.Is(err, ErrSnapshot) {
+			t.Errorf("%d of %d bytes: error %v, want ErrSnapshot", n, len(old), err)
+		}
+	}
+}
+
+// A section that a later program adds is skipped, wherever it stands, so that it
+// needs no other format.
+func TestSnapshotSkipsUnknownSections(t *testing.T) {
+	good := snapshotOf(t, detailedTable())
+	unknown := append([]byte{99, 200, 1}, bytes.Repeat([]byte("name"), 50)...) // of 200 bytes
+	body := good[snapshotHeader : len(good)-4]
+	end := len(body) - 1
+	for _, at := range []int{0, end} {
+		b := slices.Concat(good[:snapshotHeader], body[:at], unknown, body[at:])
+		checkRoundTrip(t, detailedTable(), binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)))
 	}
 }
 
 func TestSnapshotRoundTripRandom(t *testing.T) {
 	key := rapid.Custom(func(t *rapid.T) Key { return Key{rapid.Int32().Draw(t, "modid"), rapid.Int32().Draw(t, "cmdid")} })
-	host := rapid.Custom(func(t *rapid.T) Host {
-		return Host{rapid.Uint32Min(1).Draw(t, "ip"), rapid.Uint16Min(1).Draw(t, "port")}
+	zone := rapid.OneOf(rapid.Just(""), rapid.StringN(0, 8, MaxZone))
+	host := rapid.Custom(func(t *rapid.T) Endpoint {
+		h := Host{rapid.Uint32Min(1).Draw(t, "ip"), rapid.Uint16Min(1).Draw(t, "port")}
+		return Endpoint{h, rapid.OneOf(rapid.Just(uint32(DefaultWeight)), rapid.Uint32Max(MaxWeight)).Draw(t, "weight"), zone.Draw(t, "zone")}
+	})
+	text := rapid.StringN(0, 20, MaxSetting)
+	setting := rapid.Custom(func(t *rapid.T) Setting { return Setting{text.Draw(t, "name"), text.Draw(t, "value")} })
+	service := rapid.Custom(func(t *rapid.T) Route {
+		return Route{rapid.SliceOfN(host, 1, 9).Draw(t, "hosts"), rapid.SliceOfN(setting, 0, 4).Draw(t, "settings")}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
-		services := make(map[Key]Route)
-		for key, hosts := range rapid.MapOf(key, rapid.SliceOfN(host, 1, 9)).Draw(rt, "services") {
-			services[key] = Of(hosts...)
-		}
+		services := rapid.MapOf(key, service).Draw(rt, "services")
 		table := NewTable(rapid.Uint64().Draw(rt, "version"), services)
 		checkRoundTrip(rt, table, snapshotOf(t, table))
 	})
 }
 
 func TestSnapshotCutAnywhere(t *testing.T) {
-	good := snapshotOf(t, smallTable())
+	good := snapshotOf(t, detailedTable())
 	for n := range good {
 		if _, _, err := ReadSnapshot(bytes.NewReader(good[:n])); !errors.Is(err, ErrSnapshot) {
 			t.Errorf("%d of %d bytes: error %v, want ErrSnapshot", n, len(good), err)
@@ -90,7 +141,7 @@ func TestSnapshotCutAnywhere(t *testing.T) {
 }
 
 func TestSnapshotEachBitFlipped(t *testing.T) {
-	good := snapshotOf(t, smallTable())
+	good := snapshotOf(t, detailedTable())
 	for i := range good {
 		for bit := range 8 {
 			broken := bytes.Clone(good)
@@ -102,9 +153,14 @@ func TestSnapshotEachBitFlipped(t *testing.T) {
 	}
 }
 
-// forged returns a snapshot with a right checksum and whatever content.
+// forged returns a snapshot of format 1 with a right checksum and whatever
+// content.
 func forged(services, hosts uint64, body ...byte) []byte {
-	b := append([]byte(snapshotMagic), snapshotFormat, 0, 0, 0)
+	return forgedAs(1, services, hosts, body...)
+}
+
+func forgedAs(format byte, services, hosts uint64, body ...byte) []byte {
+	b := append([]byte(snapshotMagic), format, 0, 0, 0)
 	b = append(b, make([]byte, 16)...)
 	b = binary.LittleEndian.AppendUint64(b, services)
 	b = binary.LittleEndian.AppendUint64(b, hosts)
@@ -112,7 +168,18 @@ func forged(services, hosts uint64, body ...byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
+// sections returns one service of one host in a hosts section, other sections,
+// and the end.
+func sections(others ...[]byte) []byte {
+	return append(append(section(hostsTag, 0, 0, 1, 1, 1), slices.Concat(others...)...), endTag)
+}
+
+func section(tag byte, content ...byte) []byte {
+	return append([]byte{tag, byte(len(content))}, content...)
+}
+
 func TestSnapshotRejects(t *testing.T) {
+	second := func(others ...[]byte) []byte { return forgedAs(2, 1, 1, sections(others...)...) }
 	good := snapshotOf(t, smallTable())
 	format := bytes.Clone(good)
 	format[len(snapshotMagic)] = 9
@@ -138,6 +205,29 @@ func TestSnapshotRejects(t *testing.T) {
 		{"endless number", forged(1, 1, long...), "out of range"},
 		{"endless cmdid", forged(1, 1, append([]byte{0}, long...)...), "out of range"},
 		{"cmdid of 33 bits", forged(1, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 1, 1), "out of range"},
+		{"format 0", forgedAs(0, 0, 0), "its format is 0"},
+		{"no section", forgedAs(2, 1, 1, endTag), "hosts are missing"},
+		{"no end", forgedAs(2, 0, 0), "cut short"},
+		{"hosts out of order in a section", forgedAs(2, 1, 2, append(section(hostsTag, 0, 0, 2, 1, 1, 0, 1), endTag)...), "host makes no sense"},
+		{"section too long", forgedAs(2, 1, 1, append(section(hostsTag, 0, 0, 1, 1, 1, 0), endTag)...), "longer than"},
+		{"section too short", forgedAs(2, 1, 1, append([]byte{hostsTag, 4}, 0, 0, 1, 1, 1, endTag)...), "shorter than"},
+		{"section longer than the file", forgedAs(2, 1, 1, hostsTag, 100, 0, 0, 1, 1, 1), "longer than"},
+		{"unknown section longer than the file", second([]byte{99, 100}), "cut short"},
+		{"section of 2^64 bytes", second(append([]byte{99}, binary.AppendUvarint(nil, math.MaxUint64)...)), "out of range"},
+		{"hosts twice", second(section(hostsTag, 0, 1, 1, 1, 1)), "twice"},
+		{"settings before weights", second(section(settingsTag, 0, 0), section(detailsTag, 0)), "not in order"},
+		{"weights before hosts", forgedAs(2, 1, 1, append(section(detailsTag, 0, 0, 1, 0), sections()...)...), "of no host"},
+		{"weight of a host beyond the last", second(section(detailsTag, 0, 1, 1, 0)), "of no host"},
+		{"second weight of a host beyond the last", second(section(detailsTag, 0, 0, 1, 0, 0, 1, 0)), "of no host"},
+		{"weight too large", second(section(detailsTag, 0, 0, 0x91, 0x4e, 0)), "out of range"},
+		{"a zone that is not there", second(section(detailsTag, 0, 0, 1, 1)), "out of range"},
+		{"more zones than hosts", second(section(detailsTag, 2, 0, 0, 0, 1, 1)), "out of range"},
+		{"zone too long", second(section(detailsTag, append([]byte{1, 33}, make([]byte, 33)...)...)), "out of range"},
+		{"zone longer than its section", second(section(detailsTag, 1, 5, 'e')), "shorter than"},
+		{"zone that is not UTF-8", second(section(detailsTag, 1, 1, 0xff)), "UTF-8"},
+		{"setting of a service beyond the last", second(section(settingsTag, 1, 0)), "of no service"},
+		{"too many settings", second(section(settingsTag, append([]byte{0, 33}, make([]byte, 66)...)...)), "out of range"},
+		{"settings cut short", second(section(settingsTag, 0, 1, 1, 'a')), "shorter than"},
 		{"wrong checksum", append(good[:len(good)-1:len(good)-1], good[len(good)-1]^1), "checksum"},
 	}
 	for _, tt := range tests {
@@ -168,7 +258,9 @@ func TestSnapshotErrorsOfOthers(t *testing.T) {
 
 func FuzzReadSnapshot(f *testing.F) {
 	f.Add(snapshotOf(f, smallTable()))
+	f.Add(snapshotOf(f, detailedTable()))
 	f.Add(snapshotOf(f, NewTable(1, nil)))
+	f.Add(forgedAs(2, 1, 1, sections([]byte{99, 2, 0, 0}, section(settingsTag, 0, 1, 1, 'a', 0))...))
 	f.Add(forged(2, 2, 0, 2, 1, 1, 1, 0, 2, 1, 1, 1))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		// Without this the checksum would hide the rest from the fuzzer.
