@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -78,6 +79,33 @@ func TestReleaseBefore(t *testing.T) {
 			}
 		})
 	}
+	t.Run("snapshots", func(t *testing.T) { snapshotsBetween(t, before, now) })
+}
+
+// snapshotsBetween: the release before says that it does not know the snapshots of
+// today, and starts; the programs of today read those that it writes then.
+func snapshotsBetween(t *testing.T, before, now string) {
+	w := newWorld(t, now, sqlite(t))
+	w.lars("host", "set", "1/1", hostB.String(), "--weight", "50", "--zone", "eu1")
+	dnsFile, agentFile := filepath.Join(t.TempDir(), "dns.snapshot"), filepath.Join(t.TempDir(), "agent.snapshot")
+	run := func(bin, want string) {
+		w.bin = bin
+		w.startDNS("-dns.snapshot", dnsFile)
+		w.startAgent("-agent.snapshot", agentFile)
+		w.served(1, 1)
+		w.hasRoute(hostA, hostB)
+		w.agent.stop(syscall.SIGTERM)
+		w.dns.stop(syscall.SIGTERM)
+		for _, p := range []*program{w.dns, w.agent} {
+			if out := p.output(); !strings.Contains(out, want) {
+				t.Errorf("%s of %s does not say %q:\n%s", p.name, filepath.Base(bin), want, out)
+			}
+		}
+	}
+	run(now, "listening")
+	run(before, "its format is 2, this program knows 1")
+	run(now, "snapshot of routes loaded")
+	run(now, "snapshot of routes loaded")
 }
 
 // servesAndReports: picks, the push after an edit, and results in the table.
