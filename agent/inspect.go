@@ -9,6 +9,7 @@ import (
 
 	"lars.internal/engine"
 	"lars.internal/internal/debug"
+	"lars.internal/lb/policy"
 	"lars.internal/route"
 )
 
@@ -32,6 +33,10 @@ type ServiceInfo struct {
 	AskedSeconds float64 `json:"asked_seconds"` // since a program asked for it; -1: never
 	Ejected      uint64  `json:"ejected"`       // times, all hosts of now
 	Reinstated   uint64  `json:"reinstated"`
+
+	Policy   string            `json:"policy"`             // of its balancer: classic or adaptive
+	Shadow   string            `json:"shadow,omitempty"`   // of the second one that looks on
+	Settings map[string]string `json:"settings,omitempty"` // of the service
 }
 
 // ServicePage is a part of all services, in order of their keys.
@@ -56,6 +61,15 @@ type HostInfo struct {
 	TotalErr     uint64  `json:"total_err"`
 	Ejected      uint32  `json:"ejected"` // times since then
 	Reinstated   uint32  `json:"reinstated"`
+
+	Status    string  `json:"status"`           // policy classic: as state; adaptive: up, ramp, probation, suspect, doubtful, drained, out or trial
+	Reason    string  `json:"reason,omitempty"` // why policy adaptive ejected it: DEAD or RATE
+	Why       string  `json:"why"`              // since when, what decided, with its numbers, and what comes next
+	Weight    uint32  `json:"weight"`
+	Zone      string  `json:"zone,omitempty"`
+	Share     float64 `json:"share"`                // of the calls, 0 to 1, that it gets now
+	LatencyMS float64 `json:"latency_ms,omitempty"` // mean; policy adaptive
+	InFlight  uint32  `json:"in_flight,omitempty"`  // calls; policy adaptive
 }
 
 // ServiceDetail is a service with its hosts, those in rotation first, each in
@@ -96,24 +110,61 @@ func (a *Agent) Hosts(key route.Key) (ServiceDetail, bool) {
 	if !ok {
 		return ServiceDetail{}, false
 	}
+	own := a.checks.of(s.Settings)
+	return a.detail(&s, &own), true
+}
+
+// ShadowHosts returns a service with its hosts as the balancer sees them that looks
+// on. The error says that no program has asked for the service, or that no
+// balancer looks on.
+func (a *Agent) ShadowHosts(key route.Key) (ServiceDetail, error) {
+	s, ok := a.engine.ExplainShadow(key)
+	if !ok {
+		return ServiceDetail{}, unknown(key)
+	}
+	own := a.checks.of(s.Settings)
+	second, ok := own.OfShadow()
+	if !ok {
+		return ServiceDetail{}, fmt.Errorf("agent: service %v has policy %s and no second balancer beside it: set [agent] shadow to the other policy", key, own.Policy)
+	}
+	return a.detail(&s, &second), nil
+}
+
+func unknown(key route.Key) error {
+	return fmt.Errorf("agent: service %v: no program has asked for it here", key)
+}
+
+// detail describes a service whose hosts are explained by a balancer of a policy.
+func (a *Agent) detail(s *engine.ServiceState, own *policy.Config) ServiceDetail {
 	now := a.cfg.Clock()
 	d := ServiceDetail{List: []HostInfo{}, ServiceInfo: ServiceInfo{
-		Service:      key.String(),
-		Route:        a.routeWord(&s, now),
+		Service:      s.Key.String(),
+		Route:        a.routeWord(s, now),
 		State:        s.State.String(),
 		Version:      s.Version,
 		Hosts:        len(s.Hosts),
 		Cut:          s.Truncated,
 		AgeSeconds:   seconds(s.Updated, now),
 		AskedSeconds: seconds(s.Asked, now),
+		Policy:       own.Policy,
 	}}
-	for i := range s.Hosts {
-		d.add(&s.Hosts[i], now)
+	if second, ok := own.OfShadow(); ok {
+		d.Shadow = second.Policy
 	}
-	return d, true
+	for _, v := range s.Settings {
+		if d.Settings == nil {
+			d.Settings = make(map[string]string)
+		}
+		d.Settings[v.Name] = v.Value
+	}
+	wall := time.Now()
+	for i := range s.Hosts {
+		d.add(&s.Hosts[i], own.Words(&s.Hosts[i].HostState, now, wall), now)
+	}
+	return d
 }
 
-func (d *ServiceDetail) add(h *engine.HostState, now time.Duration) {
+func (d *ServiceDetail) add(h *engine.HostState, words policy.Words, now time.Duration) {
 	state := "idle"
 	if h.Ejected {
 		state = "overload"
@@ -125,11 +176,14 @@ func (d *ServiceDetail) add(h *engine.HostState, now time.Duration) {
 	d.Reinstated += uint64(h.Reinstatements)
 	d.List = append(d.List, HostInfo{
 		Host: h.Host.String(), State: state, SinceSeconds: seconds(h.Since, now),
-		Succ: count(h, "succ"), Err: count(h, "err"),
+		// A policy has one name of each pair.
+		Succ: count(h, "succ") + count(h, "calls") - count(h, "failures"), Err: count(h, "err") + count(h, "failures"),
 		VirtualSucc: count(h, "virtual_succ"), VirtualErr: count(h, "virtual_err"),
-		ContinSucc: count(h, "contin_succ"), ContinErr: count(h, "contin_err"),
+		ContinSucc: count(h, "contin_succ"), ContinErr: count(h, "contin_err") + count(h, "row"),
 		TotalSucc: h.TotalSucc, TotalErr: h.TotalErr,
 		Ejected: h.Ejections, Reinstated: h.Reinstatements,
+		Status: words.State, Reason: words.Reason, Why: words.Why, Weight: h.Weight, Zone: h.Zone,
+		Share: h.Share, LatencyMS: h.Fact("latency") * 1000, InFlight: count(h, "in_flight"),
 	})
 }
 
@@ -149,6 +203,7 @@ func seconds(at, now time.Duration) float64 {
 //
 //	/agent/services?limit=100&after=1/2   a ServicePage
 //	/agent/hosts?service=1/2              a ServiceDetail, 404 if no program has asked for it
+//	/agent/hosts?service=1/2&shadow=1     the same as the balancer sees it that looks on
 func (a *Agent) Mount(handle func(pattern string, h http.Handler)) {
 	handle("/agent/services", debug.JSON(a.servicesPage))
 	handle("/agent/hosts", debug.JSON(a.hostsPage))
@@ -178,9 +233,16 @@ func (a *Agent) hostsPage(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, debug.Status(http.StatusBadRequest, fmt.Errorf("agent: %w", err))
 	}
+	if r.FormValue("shadow") != "" {
+		d, err := a.ShadowHosts(key)
+		if err != nil {
+			return nil, debug.Status(http.StatusNotFound, err)
+		}
+		return d, nil
+	}
 	d, ok := a.Hosts(key)
 	if !ok {
-		return nil, debug.Status(http.StatusNotFound, fmt.Errorf("agent: service %v: no program has asked for it here", key))
+		return nil, debug.Status(http.StatusNotFound, unknown(key))
 	}
 	return d, nil
 }

@@ -100,13 +100,14 @@ func TestPagesRefuse(t *testing.T) {
 	s := startSystem(t, nil)
 	srv := startDebug(t, s.Agent)
 	for path, want := range map[string]int{
-		"/agent/services?limit=0":     400,
-		"/agent/services?limit=x":     400,
-		"/agent/services?after=1":     400,
-		"/agent/hosts":                400,
-		"/agent/hosts?service=1":      400,
-		"/agent/hosts?service=1/2":    404,
-		"/agent/services?limit=10000": 200,
+		"/agent/services?limit=0":           400,
+		"/agent/services?limit=x":           400,
+		"/agent/services?after=1":           400,
+		"/agent/hosts":                      400,
+		"/agent/hosts?service=1":            400,
+		"/agent/hosts?service=1/2":          404,
+		"/agent/hosts?service=1/2&shadow=1": 404,
+		"/agent/services?limit=10000":       200,
 	} {
 		var body map[string]any
 		if code := page(t, srv, path, &body); code != want {

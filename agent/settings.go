@@ -26,6 +26,12 @@ func newSettingsCheck(cfg *Config) *settingsCheck {
 	return &settingsCheck{base: cfg.balancing(), log: cfg.Log, clock: cfg.Clock, quota: newQuota()}
 }
 
+// of returns what a service with these settings gets.
+func (c *settingsCheck) of(settings []route.Setting) policy.Config {
+	own, _ := c.base.With(settings)
+	return own
+}
+
 // note takes the settings that a service has from now on. It may be called from any
 // goroutine.
 func (c *settingsCheck) note(key route.Key, settings []route.Setting) {

@@ -30,6 +30,8 @@ type ServiceState struct {
 // HostState is what is known of one host, for people.
 type HostState struct {
 	lb.HostState
+	Weight              uint32 // of the route
+	Zone                string
 	TotalSucc, TotalErr uint64 // calls since the host was added
 }
 
@@ -51,6 +53,21 @@ func (e *Engine) Keys() []route.Key {
 
 // Explain returns what is known of a service; false if no program has asked for it.
 func (e *Engine) Explain(key route.Key) (ServiceState, bool) {
+	return e.explain(key, func(b lb.Balancer) lb.Balancer { return b })
+}
+
+// ExplainShadow returns what is known of a service, with its hosts as the balancer
+// sees them that looks on; there are none without such a balancer.
+func (e *Engine) ExplainShadow(key route.Key) (ServiceState, bool) {
+	return e.explain(key, func(b lb.Balancer) lb.Balancer {
+		if s, ok := b.(lb.Shadowed); ok {
+			return s.Shadow()
+		}
+		return nil
+	})
+}
+
+func (e *Engine) explain(key route.Key, of func(lb.Balancer) lb.Balancer) (ServiceState, bool) {
 	sh := e.shardOf(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -66,13 +83,28 @@ func (e *Engine) Explain(key route.Key) (ServiceState, bool) {
 	if s.balancer == nil {
 		return state, true
 	}
-	hosts := s.balancer.Explain(nil)
-	state.Hosts = make([]HostState, len(hosts))
-	for i, h := range hosts {
-		state.Hosts[i].HostState = h
-		state.Hosts[i].TotalSucc, state.Hosts[i].TotalErr = s.account.Totals(h.Host)
+	if b := of(s.balancer); b != nil {
+		state.Hosts = s.hostStates(b.Explain(nil))
 	}
 	return state, true
+}
+
+// hostStates adds to the states of hosts what the balancer does not know.
+func (s *service) hostStates(states []lb.HostState) []HostState {
+	endpoints := make(map[route.Host]*route.Endpoint, len(s.route.Hosts))
+	for i := range s.route.Hosts {
+		endpoints[s.route.Hosts[i].Host] = &s.route.Hosts[i]
+	}
+	hosts := make([]HostState, len(states))
+	for i, st := range states {
+		h := &hosts[i]
+		h.HostState = st
+		if e := endpoints[st.Host]; e != nil {
+			h.Weight, h.Zone = e.Weight, e.Zone
+		}
+		h.TotalSucc, h.TotalErr = s.account.Totals(st.Host)
+	}
+	return hosts
 }
 
 // Health is how many hosts and services can be called.

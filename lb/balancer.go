@@ -119,6 +119,7 @@ type HostState struct {
 	Host    route.Host
 	Ejected bool          // not in rotation
 	Since   time.Duration // when it was added, ejected or reinstated last
+	Share   float64       // of the calls, that it gets at the moment, 0 to 1
 
 	Ejections, Reinstatements uint32 // since it was added
 

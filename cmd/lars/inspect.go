@@ -48,7 +48,8 @@ func newAgentServices(p *pages) *cobra.Command {
 rotation and ejected, how long ago the route was confirmed, and the protocol's state of
 the service: PULLING while an answer is awaited, else NEW. A route is fresh (changes are
 pushed, or it was confirmed not long ago), stale, being asked for, or emptied: it
-turned empty although no edit removed the hosts, which are kept for a time.`,
+turned empty although no edit removed the hosts, which are kept for a time. The policy is
+that of the agent, or the one of the service's settings.`,
 		Args: noArguments,
 	}
 	c.Flags().IntVar(&limit, "limit", 1000, "services at most, 1..1000000")
@@ -86,33 +87,6 @@ func (p *pages) services(ctx context.Context, limit int) (agent.ServicePage, err
 			return all, nil
 		}
 	}
-}
-
-func newAgentHosts(p *pages) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "hosts SERVICE",
-		Short: "Show what the agent thinks of the hosts of a service",
-		Long: `Show what the agent thinks of the hosts of a service: idle (in rotation) or overload
-(ejected) and since when, the calls of the present window, the virtual counts by
-which the host is judged, and how often it was ejected and brought back.`,
-		Example: "  lars agent hosts 1/2",
-	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		key, err := onlyService(c, args)
-		if err != nil {
-			return err
-		}
-		var detail agent.ServiceDetail
-		if err := p.get(c.Context(), "/agent/hosts?service="+url.QueryEscape(key.String()), &detail); err != nil {
-			return err
-		}
-		if asJSON {
-			return p.settings.printJSON(detail)
-		}
-		return p.settings.printHosts(detail)
-	}
-	return complete(jsonFlag(c, &asJSON), p.settings.agentServices, nil)
 }
 
 // pageTime is how long a page may take.
@@ -194,9 +168,9 @@ func (p *pages) where() (string, error) {
 }
 
 func (s *settings) printServices(page agent.ServicePage) error {
-	t := s.newTable("SERVICE", "ROUTE", "HOSTS", "IDLE", "OVERLOAD", "EJECTED", "BROUGHT BACK", "ROUTE AGE", "STATE")
+	t := s.newTable("SERVICE", "ROUTE", "HOSTS", "IDLE", "OVERLOAD", "EJECTED", "BROUGHT BACK", "ROUTE AGE", "STATE", "POLICY")
 	for _, v := range page.Services {
-		t.row(v.Service, v.Route, v.Hosts, v.Idle, v.Overload, v.Ejected, v.Reinstated, ago(v.AgeSeconds), v.State)
+		t.row(v.Service, v.Route, v.Hosts, v.Idle, v.Overload, v.Ejected, v.Reinstated, ago(v.AgeSeconds), v.State, policyOf(v))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -205,30 +179,6 @@ func (s *settings) printServices(page agent.ServicePage) error {
 		s.printf("%d of %d services; --limit shows more\n", len(page.Services), page.Total)
 	}
 	return nil
-}
-
-func (s *settings) printHosts(d agent.ServiceDetail) error {
-	t := s.newTable("HOST", "STATE", "SINCE", "SUCCESSES", "FAILURES", "VIRTUAL", "IN A ROW", "EJECTED", "BROUGHT BACK")
-	for _, h := range d.List {
-		t.row(h.Host, h.State, ago(h.SinceSeconds), h.Succ, h.Err,
-			fmt.Sprintf("%d/%d", h.VirtualSucc, h.VirtualErr), inARow(h), h.Ejected, h.Reinstated)
-	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	s.printf("route of %s: %s, %s, %s\n", d.Service, d.Route, confirmed(d.AgeSeconds), d.State)
-	if d.Cut {
-		s.printf("the route has more hosts than lars-dns can send in one message; these are the first\n")
-	}
-	return nil
-}
-
-// inARow returns how many results of one kind came last.
-func inARow(h agent.HostInfo) string {
-	if h.ContinErr > 0 {
-		return plural(int(h.ContinErr), "failure", "failures")
-	}
-	return plural(int(h.ContinSucc), "success", "successes")
 }
 
 func confirmed(seconds float64) string {

@@ -18,6 +18,7 @@ func jsonFlag(c *cobra.Command, p *bool) *cobra.Command {
 // printJSON writes one value, readable by people too.
 func (s *settings) printJSON(v any) error {
 	e := json.NewEncoder(s.env.Stdout)
+	e.SetEscapeHTML(false) // it is read by people and scripts, not by browsers
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }

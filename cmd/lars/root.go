@@ -33,7 +33,7 @@ and cmdid. Flags may be written with one dash or two.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
 	root.AddCommand(
 		newUp(s), newGetHost(s), newGetRoute(s), newReport(s), newSimulator(s), newSimulate(s), newExample(s), newQPS(s),
-		newRoute(s), newHost(s), newService(s), newStatus(s), newAgent(s), newDB(s), newVersion(s),
+		newRoute(s), newHost(s), newService(s), newStatus(s), newWhy(s), newAgent(s), newDB(s), newVersion(s),
 	)
 	completeNoFiles(root)
 	return root

@@ -98,7 +98,7 @@ func (b *Balancer) overview() overview {
 func (b *Balancer) stateOf(i int32, v *overview) lb.HostState {
 	h, c := &b.hosts[i], b.coldOf(i)
 	s := lb.HostState{
-		Host: b.ids[i], Ejected: h.state != up, Since: b.added[i],
+		Host: b.ids[i], Ejected: h.state != up, Since: b.added[i], Share: v.shares[i].Share,
 		Ejections: c.ejections, Reinstatements: c.reinstatements,
 	}
 	if c.ejections > 0 {

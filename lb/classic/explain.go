@@ -32,6 +32,7 @@ func (c *Balancer) Shares(dst []lb.Share) []lb.Share {
 // the time, in seconds, at which they were opened.
 func (c *Balancer) Explain(dst []lb.HostState) []lb.HostState {
 	facts := make([]lb.Fact, 0, len(c.nodes)*factsPerHost)
+	shares := c.Shares(nil) // in the same order
 	c.walk(func(i int32, n *node) {
 		from := len(facts)
 		facts = n.appendFacts(facts)
@@ -39,6 +40,7 @@ func (c *Balancer) Explain(dst []lb.HostState) []lb.HostState {
 			Host:           c.hosts[i],
 			Ejected:        n.overload,
 			Since:          n.since,
+			Share:          shares[from/factsPerHost].Share,
 			Ejections:      n.ejected,
 			Reinstatements: n.reinstated,
 			Facts:          facts[from:len(facts):len(facts)],
