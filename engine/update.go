@@ -127,6 +127,9 @@ func (e *Engine) setRoute(sh *shard, s *service, r route.Route, now time.Duratio
 	s.balancer.Update(r.Hosts, now)
 	sh.agenda.hurry(s)
 	s.route = route.Route{Hosts: slices.Clone(r.Hosts), Settings: slices.Clone(r.Settings)}
+	if len(c.Altered) > 0 {
+		s.recount() // a host of weight 0 may have no state any more
+	}
 	return c
 }
 
@@ -150,10 +153,15 @@ func (e *Engine) resettle(sh *shard, s *service, settings []route.Setting, now t
 		return
 	}
 	s.balancer = b
-	for _, h := range s.route.Hosts {
-		s.account.SetOverload(h.Host, false)
+	s.recount()
+}
+
+// recount takes over from the balancer which hosts are ejected.
+func (s *service) recount() {
+	for _, e := range s.route.Hosts {
+		s.account.SetOverload(e.Host, false)
 	}
-	for _, h := range b.Explain(nil) {
+	for _, h := range s.balancer.Explain(nil) {
 		s.account.SetOverload(h.Host, h.Ejected)
 	}
 }

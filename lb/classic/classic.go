@@ -11,7 +11,7 @@ import (
 // each Observe that has one.
 const maxEvents = 64
 
-// Balancer implements lb.Balancer. It ignores weights, zones, tickets, kinds,
+// Balancer implements lb.Balancer. It ignores weights above 0, zones, tickets, kinds,
 // latencies and the host to avoid, and asks for no probes. Not safe for
 // concurrent use.
 type Balancer struct {
@@ -170,11 +170,14 @@ func (c *Balancer) happened(i int32, e lb.Event) lb.Effect {
 
 // Update takes time in proportion to the number of hosts. New ones join the end
 // of the idle queue in the order given. One that left and comes back starts
-// anew.
+// anew; one of weight 0 is as good as gone.
 func (c *Balancer) Update(endpoints []route.Endpoint, now time.Duration) {
 	first := len(c.nodes) == 0
 	c.reserve(len(endpoints))
 	for i := range endpoints {
+		if endpoints[i].Weight == 0 {
+			continue
+		}
 		h := endpoints[i].Host
 		at := c.index.Find(c.hosts, h)
 		if at < 0 {
