@@ -57,7 +57,7 @@ func New(cfg Config) (*Agent, error) {
 	if a.reports, err = newReportClient(&a.cfg, a.engine); err != nil {
 		return nil, fmt.Errorf("agent: report client: %w", err)
 	}
-	a.events = newEvents(&a.cfg, a.engine, a.reports.client.Loop())
+	a.events = newEvents(&a.cfg, a.engine, a.checks, a.reports.client.Loop())
 	a.ports = &ports{engine: a.engine, clock: a.cfg.Clock, pull: a.dns.pull, changed: a.events.wake}
 	a.metrics = newMetrics(a)
 	return a, nil

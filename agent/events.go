@@ -7,6 +7,7 @@ import (
 
 	"lars.internal/engine"
 	"lars.internal/lb"
+	"lars.internal/lb/policy"
 	"lars.internal/reactor"
 	"lars.internal/route"
 )
@@ -16,8 +17,16 @@ const (
 	// ejected and put on trial again and again, as a dead host is every 15 s.
 	trialPause = 10 * time.Minute
 
+	// recovered is how long a host that answered calls is in rotation after a
+	// trial until its next ejection is news again.
+	recovered = time.Minute
+
 	// maxTrials bounds the hosts for which that is remembered.
 	maxTrials = 1024
+
+	// maxExplained is the most hosts of a service whose ejections are explained:
+	// that takes time in proportion to their number.
+	maxExplained = 256
 )
 
 // events log what happens to hosts, away from the loops that serve programs: a
@@ -26,15 +35,16 @@ const (
 type events struct {
 	// Immutable after newEvents.
 	engine *engine.Engine
+	checks *settingsCheck
 	clock  func() time.Duration
 	log    *slog.Logger
 	queue  *reactor.Queue[struct{}] // of length 1: full means that take is due already
 
 	// Owned by the loop goroutine.
 	quota  *quota
-	told   uint64                    // of dropped
-	batch  []engine.Event            // of the present turn
-	trials map[hostKey]time.Duration // when the last line of a host on trial was written
+	told   uint64         // of dropped
+	batch  []engine.Event // of the present turn
+	trials map[hostKey]onTrial
 
 	dropped atomic.Uint64
 }
@@ -45,9 +55,16 @@ type hostKey struct {
 	host route.Host
 }
 
+// onTrial is a host that came back although no call had succeeded.
+type onTrial struct {
+	told time.Duration // when the last line of it was written
+	back time.Duration // when it came back last
+	succ uint64        // calls that had succeeded then
+}
+
 // newEvents returns events that are logged on this loop.
-func newEvents(cfg *Config, e *engine.Engine, loop *reactor.Loop) *events {
-	ev := &events{engine: e, clock: cfg.Clock, log: cfg.Log, quota: newQuota(), trials: make(map[hostKey]time.Duration)}
+func newEvents(cfg *Config, e *engine.Engine, checks *settingsCheck, loop *reactor.Loop) *events {
+	ev := &events{engine: e, checks: checks, clock: cfg.Clock, log: cfg.Log, quota: newQuota(), trials: make(map[hostKey]onTrial)}
 	ev.queue = reactor.NewQueue(loop, 1, func([]struct{}) { ev.take() })
 	return ev
 }
@@ -73,30 +90,52 @@ func (e *events) take() {
 }
 
 // repeats reports whether the event is one of a host that goes on trial and is
-// ejected again and again, about which a line was written not long ago.
+// ejected again and again, about which a line was written not long ago. One that
+// has worked for a while since is not such a host.
 func (e *events) repeats(ev *engine.Event, now time.Duration) bool {
 	h := hostKey{ev.Key, ev.Host}
-	at, tried := e.trials[h]
+	t, tried := e.trials[h]
+	worked := tried && now-t.back >= recovered && ev.TotalSucc > t.succ
 	switch {
-	case ev.Kind == lb.Reinstated:
+	case ev.Kind == lb.Reinstated, ev.Kind == lb.Ejected && worked:
 		delete(e.trials, h)
 		return false
-	case tried && now-at < trialPause:
-		return true
 	case ev.Kind == lb.OnTrial:
-		if len(e.trials) >= maxTrials {
+		repeats := tried && now-t.told < trialPause
+		if !repeats {
+			t.told = now
+		}
+		if !tried && len(e.trials) >= maxTrials {
 			clear(e.trials)
 		}
-		e.trials[h] = now
+		e.trials[h] = onTrial{told: t.told, back: now, succ: ev.TotalSucc}
+		return repeats
 	}
-	return false
+	return tried && now-t.told < trialPause
 }
 
 func (e *events) write(ev *engine.Event) {
 	args := []any{"service", ev.Key, "host", ev.Host, "reason", ev.Why(), "succeeded", ev.TotalSucc, "failed", ev.TotalErr}
+	if why := e.why(ev); why != "" {
+		args = append(args, "why", why)
+	}
 	if dropped := e.dropped.Load(); dropped > e.told {
 		args = append(args, "not_logged", dropped-e.told)
 		e.told = dropped
 	}
 	e.log.Info("agent: host "+ev.Kind.String(), args...)
+}
+
+// why returns the sentence about an ejection by policy adaptive; "" if the host is in
+// rotation again. Other events say all with their reason.
+func (e *events) why(ev *engine.Event) string {
+	if ev.Kind != lb.Ejected {
+		return ""
+	}
+	h, settings, ok := e.engine.ExplainHost(ev.Key, ev.Host, maxExplained)
+	own := e.checks.of(settings)
+	if !ok || !h.Ejected || own.Policy != policy.Adaptive {
+		return ""
+	}
+	return own.Words(&h, e.clock(), time.Now()).Why
 }

@@ -117,9 +117,52 @@ func TestFinding35HostOnTrialIsSaidOnce(t *testing.T) {
 	eventually(t, "the host is told again after a while", func() bool { return log.count("host ejected") == 2 })
 }
 
+// A host that goes on trial and is ejected again and again is told once in ten
+// minutes; one that has worked for a minute since, again.
+func TestTrialsThatRepeat(t *testing.T) {
+	e := &events{trials: make(map[hostKey]onTrial)}
+	at := func(now time.Duration, kind lb.EventKind, succ uint64, want bool) {
+		t.Helper()
+		ev := engine.Event{Key: key12, Event: lb.Event{Host: hostN(0), Kind: kind}, TotalSucc: succ}
+		if got := e.repeats(&ev, now); got != want {
+			t.Errorf("%v at %v, %d calls succeeded: repeats %v, want %v", kind, now, succ, got, want)
+		}
+	}
+	at(0, lb.Ejected, 0, false)
+	at(time.Second, lb.OnTrial, 0, false)
+	at(2*time.Second, lb.Ejected, 0, true)
+	at(100*time.Second, lb.OnTrial, 0, true)
+	at(170*time.Second, lb.Ejected, 0, true) // it has not worked once
+	at(180*time.Second, lb.OnTrial, 0, true)
+	at(200*time.Second, lb.Ejected, 9, true) // flaps
+	at(210*time.Second, lb.OnTrial, 9, true)
+	at(270*time.Second, lb.Ejected, 10, false) // was well for a minute
+	at(280*time.Second, lb.OnTrial, 10, false)
+	at(290*time.Second, lb.Ejected, 10, true)
+	at(295*time.Second, lb.Reinstated, 20, false)
+	at(300*time.Second, lb.Ejected, 20, false)
+}
+
+// A line about an ejection by policy adaptive has the sentence that lars why prints.
+func TestEjectionIsExplained(t *testing.T) {
+	log := newLines()
+	s := startSystem(t, func(c *Config) { c.Policy, c.Log = "adaptive", log.logger() })
+	s.dns.set(key12, hostsN(2)...)
+	p := s.program(0)
+	p.served(key12)
+	for range 12 {
+		p.report(key12, hostN(0), false)
+	}
+	eventually(t, "the line is written", func() bool { return log.count(`msg="agent: host ejected"`) == 1 })
+	if log.count(`reason="evidence of failures 35.9 >= 30" succeeded=0 failed=12 why="out since `) != 1 ||
+		log.count(`RATE: 12 of 12 calls failed since `) != 1 {
+		t.Error("the line has no reason")
+	}
+}
+
 // The memory of hosts on trial is bounded.
 func TestTrialsAreBounded(t *testing.T) {
-	e := &events{trials: make(map[hostKey]time.Duration)}
+	e := &events{trials: make(map[hostKey]onTrial)}
 	for i := range 3 * maxTrials {
 		ev := engine.Event{Key: key12, Event: lb.Event{Host: hostN(i), Kind: lb.OnTrial}}
 		if e.repeats(&ev, 0) {

@@ -89,6 +89,25 @@ func (e *Engine) explain(key route.Key, of func(lb.Balancer) lb.Balancer) (Servi
 	return state, true
 }
 
+// ExplainHost returns what the balancer of a service knows of one host, and the
+// settings of the service, which are not to be changed; false if there is no such
+// host, or more than most are in the service.
+func (e *Engine) ExplainHost(key route.Key, host route.Host, most int) (lb.HostState, []route.Setting, bool) {
+	sh := e.shardOf(key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s := sh.services[key]
+	if s == nil || s.balancer == nil || len(s.route.Hosts) > most {
+		return lb.HostState{}, nil, false
+	}
+	for _, h := range s.balancer.Explain(nil) {
+		if h.Host == host {
+			return h, s.route.Settings, true
+		}
+	}
+	return lb.HostState{}, nil, false
+}
+
 // hostStates adds to the states of hosts what the balancer does not know.
 func (s *service) hostStates(states []lb.HostState) []HostState {
 	endpoints := make(map[route.Host]*route.Endpoint, len(s.route.Hosts))
