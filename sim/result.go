@@ -236,21 +236,6 @@ func (r *Result) end() {
 // wellErrors is the share of failures up to which an ejection is unfounded.
 const wellErrors = 0.05
 
-func (r *Result) count(b lb.Balancer) {
-	c := b.Counters()
-	r.Counters.EjectedDead += c.EjectedDead
-	r.Counters.EjectedRate += c.EjectedRate
-	r.Counters.ProbesOK += c.ProbesOK
-	r.Counters.ProbesRefused += c.ProbesRefused
-	r.Counters.ProbesSilent += c.ProbesSilent
-	r.Counters.SuspicionsCleared += c.SuspicionsCleared
-	r.Counters.Trials += c.Trials
-	r.Counters.PanicPicks += c.PanicPicks
-	r.Counters.ShedPicks += c.ShedPicks
-	r.Counters.RemotePicks += c.RemotePicks
-	r.Counters.Forgotten += c.Forgotten
-}
-
 // FailedShare returns the share of the operations of a time that failed.
 func (r *Result) FailedShare(from, to time.Duration) float64 {
 	return r.Failed.Sum(from, to) / r.Calls.Sum(from, to)

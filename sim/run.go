@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"lars.internal/engine"
 	"lars.internal/lb"
 	"lars.internal/route"
 )
@@ -32,19 +33,13 @@ type Simulation struct {
 	servers   []server
 	endpoints []route.Endpoint // of all hosts
 	callable  []route.Endpoint // of these, those whose weight is not 0
-	agents    []agent
+	engines   []*engine.Engine // of the agents, which share them
+	tokens    []float64        // by agent: second tries that it may make
 	calls     []call
 	free      []int32 // places of calls
 	result    *Result
-	probes    []lb.Probe
-	events    []lb.Event
-}
-
-// agent is one machine.
-type agent struct {
-	balancer lb.Balancer
-	tokens   float64       // second tries that it may make
-	tick     time.Duration // when the next tick is due
+	probes    []engine.Probe
+	events    []engine.Event
 }
 
 // Policy makes the balancer of an agent. zone is the zone of the machine.
@@ -80,7 +75,8 @@ func Start(sc Scenario, policy Policy) *Simulation {
 		}
 	}
 	s.choose()
-	s.addAgents(policy)
+	s.addEngines(policy)
+	s.addAgents()
 	return s
 }
 
@@ -102,8 +98,8 @@ func (s *Simulation) Now() time.Duration { return s.now }
 // Result returns what the run has shown up to now. It is the last call.
 func (s *Simulation) Result() *Result {
 	s.result.end()
-	for i := range s.agents {
-		s.result.count(s.agents[i].balancer)
+	for _, e := range s.engines {
+		s.result.Counters = s.result.Counters.Plus(e.Balancing())
 	}
 	return s.result
 }
@@ -119,16 +115,50 @@ func (s *Simulation) choose() {
 	}
 }
 
-func (s *Simulation) addAgents(policy Policy) {
-	s.agents = make([]agent, s.Agents)
-	for i := range s.agents {
-		a := &s.agents[i]
-		a.balancer = policy(s.Seed*1000003+uint64(i)*97+13, s.Zone)
-		a.tokens = retryBurst / 2
-		a.balancer.Update(s.callable, 0)
+// The services of an engine are those of this many agents, if there are many.
+// Few agents have one each, so that they do not tick in step.
+const (
+	agentsPerEngine = 64
+	ownEngines      = 16
+)
+
+// addEngines makes the engines of the agents. An agent is a service of one of
+// them: it is balanced by itself, as on a machine of its own.
+func (s *Simulation) addEngines(policy Policy) {
+	cfg := engine.Config{
+		NewBalancer: func(key route.Key, _ []route.Setting, _ lb.Balancer, _ time.Duration) lb.Balancer {
+			return policy(s.Seed*1000003+uint64(key.Cmdid)*97+13, s.Zone)
+		},
+		UpdateTimeout: 2 * maxLength, // nothing is pulled
+		MaxServices:   s.Agents,
+	}
+	s.engines = make([]*engine.Engine, max(min(s.Agents, ownEngines), s.Agents/agentsPerEngine))
+	for i := range s.engines {
+		s.engines[i] = engine.New(cfg)
+		s.agenda.add(time.Duration(s.random.float()*float64(lb.TickAfter)), ticks, int32(i), 0)
+	}
+}
+
+func keyOf(agent int32) route.Key { return route.Key{Modid: 1, Cmdid: agent} }
+
+func (s *Simulation) engineOf(agent int32) *engine.Engine {
+	return s.engines[int(agent)%len(s.engines)]
+}
+
+func (s *Simulation) addAgents() {
+	s.tokens = make([]float64, s.Agents)
+	for i := range s.tokens {
+		s.tokens[i] = retryBurst / 2
+		s.engineOf(int32(i)).Interest(keyOf(int32(i)), 0) // makes the service known
 		s.agenda.add(s.random.exponential(1e9/s.Rate), arrives, int32(i), 0)
-		a.tick = lb.Never
-		s.tickAt(int32(i), time.Duration(s.random.float()*float64(lb.TickAfter)))
+	}
+	s.route()
+}
+
+// route tells all agents which hosts there are.
+func (s *Simulation) route() {
+	for i := range s.tokens {
+		s.engineOf(int32(i)).Update(keyOf(int32(i)), engine.Route{Hosts: s.callable, Removed: true}, s.now)
 	}
 }
 
@@ -137,8 +167,7 @@ func (s *Simulation) handle(e entry) {
 	case arrives:
 		s.agenda.add(s.now+s.random.exponential(1e9/s.Rate), arrives, e.x, 0)
 		s.result.Calls.add(s.now)
-		a := &s.agents[e.x]
-		a.tokens = min(a.tokens+s.Retry, retryBurst)
+		s.tokens[e.x] = min(s.tokens[e.x]+s.Retry, retryBurst)
 		s.begin(e.x, s.now, route.Host{}, false)
 	case finishes:
 		s.finish(e.x)
@@ -148,12 +177,9 @@ func (s *Simulation) handle(e entry) {
 	case expires:
 		s.expire(e.x, e.y)
 	case ticks:
-		if a := &s.agents[e.x]; a.tick == s.now {
-			a.tick = lb.Never
-			next := a.balancer.Tick(s.now)
-			s.attend(e.x)
-			s.tickAt(e.x, next)
-		}
+		s.agenda.add(s.now+lb.TickAfter, ticks, e.x, 0)
+		probes, changed := s.engines[e.x].TickBalancers(s.probes[:0], s.now)
+		s.attend(s.engines[e.x], probes, changed)
 	case probed:
 		s.answer(e.x, int(e.y))
 	case steps:
@@ -161,30 +187,26 @@ func (s *Simulation) handle(e entry) {
 	}
 }
 
-// tickAt has the balancer of an agent ticked at a time, if it is not sooner.
-func (s *Simulation) tickAt(agent int32, at time.Duration) {
-	if a := &s.agents[agent]; at < a.tick {
-		a.tick = at
-		s.agenda.add(at, ticks, agent, 0)
-	}
-}
-
-// attend takes what the balancer of an agent says and wants.
-func (s *Simulation) attend(agent int32) {
-	b := s.agents[agent].balancer
-	s.events = b.Events(s.events[:0])
-	for i := range s.events {
-		s.result.happened(int(agent), &s.events[i], &s.servers[numberOf(s.events[i].Host)], s.now)
-	}
-	s.probes = b.Probes(s.probes[:0])
-	for _, p := range s.probes {
+// attend makes the probes that engines want, and takes the events if there are
+// new ones, as the agent does.
+func (s *Simulation) attend(e *engine.Engine, probes []engine.Probe, changed bool) {
+	for _, p := range probes {
 		s.result.Probes++
-		i := numberOf(p.Host)
+		i, agent := numberOf(p.Host), p.Key.Cmdid
 		if s.servers[i].life == dark || s.random.float() < s.ProbesLost {
 			s.agenda.add(s.now+probeTimeout, probed, agent, -int32(i)-1)
 		} else {
 			s.agenda.add(s.now+connectTime, probed, agent, int32(i))
 		}
+	}
+	s.probes = probes[:0]
+	if !changed {
+		return
+	}
+	s.events = e.TakeEvents(s.events[:0])
+	for i := range s.events {
+		ev := &s.events[i]
+		s.result.happened(int(ev.Key.Cmdid), &ev.Event, &s.servers[numberOf(ev.Host)], s.now)
 	}
 }
 
@@ -198,19 +220,14 @@ func (s *Simulation) answer(agent int32, host int) {
 	case s.servers[host].life == closed:
 		a = lb.ProbeRefused
 	}
-	s.agents[agent].balancer.Probed(hostOf(host), a, s.now)
-	s.attend(agent)
-	s.tickAt(agent, s.now+lb.TickAfter)
+	e := s.engineOf(agent)
+	probes, changed := e.Probed(keyOf(agent), hostOf(host), a, s.probes[:0], s.now)
+	s.attend(e, probes, changed)
 }
 
 // begin picks a host for an operation and calls it.
 func (s *Simulation) begin(agent int32, began time.Duration, avoid route.Host, second bool) {
-	if len(s.callable) == 0 {
-		s.result.Refused.add(s.now)
-		return
-	}
-	h, ticket, verdict := s.agents[agent].balancer.Pick(s.now, avoid)
-	s.tickAt(agent, s.now+lb.TickAfter)
+	h, ticket, verdict, _ := s.engineOf(agent).Pick(keyOf(agent), avoid, s.now)
 	if verdict != lb.Picked {
 		s.result.Refused.add(s.now)
 		return
@@ -224,22 +241,18 @@ func (s *Simulation) begin(agent int32, began time.Duration, avoid route.Host, s
 	s.arrive(i)
 }
 
-// settle tells the balancer how a call ended, and ends the operation or tries
-// again.
+// settle tells the agent how a call ended, and ends the operation or tries again.
 func (s *Simulation) settle(i int32) {
 	c := s.calls[i]
-	a := &s.agents[c.agent]
 	if s.ReportsLost == 0 || s.random.float() >= s.ReportsLost {
-		a.balancer.Observe(hostOf(int(c.host)), s.outcomeOf(&c), s.now)
-		s.attend(c.agent)
-		s.tickAt(c.agent, s.now+lb.TickAfter)
+		s.report(&c)
 	}
 	if c.outcome == fine {
 		s.result.succeeded(int(c.agent), int(c.host), c.picked, s.now)
 	} else {
 		s.result.FailedBy[c.host]++
-		if s.Retry > 0 && !c.second && a.tokens >= 1 && (c.outcome == refused || s.RetryTimeouts) {
-			a.tokens--
+		if s.Retry > 0 && !c.second && s.tokens[c.agent] >= 1 && (c.outcome == refused || s.RetryTimeouts) {
+			s.tokens[c.agent]--
 			s.result.Retries++
 			s.begin(c.agent, c.began, hostOf(int(c.host)), true)
 			return
@@ -247,6 +260,16 @@ func (s *Simulation) settle(i int32) {
 		s.result.Failed.add(s.now)
 	}
 	s.result.latency(c.began, s.now)
+}
+
+func (s *Simulation) report(c *call) {
+	e := s.engineOf(c.agent)
+	effect := e.Observe(keyOf(c.agent), hostOf(int(c.host)), s.outcomeOf(c), s.now)
+	probes := s.probes[:0]
+	if effect&lb.Asked != 0 {
+		probes = e.TakeProbes(probes)
+	}
+	s.attend(e, probes, effect&lb.Changed != 0)
 }
 
 func (s *Simulation) outcomeOf(c *call) lb.Outcome {

@@ -5,8 +5,6 @@ import (
 	"math"
 	"strings"
 	"time"
-
-	"lars.internal/lb"
 )
 
 // Step is a change at a moment. At 0 it applies from the start.
@@ -159,11 +157,7 @@ func (s *Simulation) step(st *Step) {
 	}
 	if st.Change == Weight || st.Change == Zone {
 		s.choose()
-		for i := range s.agents {
-			s.agents[i].balancer.Update(s.callable, s.now)
-			s.attend(int32(i))
-			s.tickAt(int32(i), s.now+lb.TickAfter)
-		}
+		s.route()
 	}
 }
 
