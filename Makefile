@@ -16,7 +16,7 @@ PROTO = larspb/lars.proto
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race test-cluster soak lint fuzz bench generate fresh module-path goproxy check clean
+.PHONY: help build demo test race test-cluster soak lint fuzz bench generate balancing fresh module-path goproxy check check-all clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -60,6 +60,9 @@ generate: ## make the generated files anew: messages, docs/commands.md, docs/met
 	$(GO) test ./cmd/lars -run '^TestCommandsDocumented$$' -update
 	$(GO) test . -run '^TestFinding33MetricsDocumented$$' -update
 
+balancing: ## measure the tables of docs/balancing.md and draw its pictures anew, some minutes
+	$(GO) test ./sim -run '^TestBalancingPage$$' -count 1 -timeout 60m -update
+
 fresh: # the generated messages are what the generator makes; tests look after the rest
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	(cd tools && $(GO) run ./protogen ../$(PROTO) "$$dir") && \
@@ -80,6 +83,9 @@ check: build lint fresh ## all that CI asks for
 	GOOS=windows $(GO) build ./client
 	$(GO) test -run DoNotAllocate ./client # skipped under the race detector, whose pools forget
 	@$(MAKE) --no-print-directory race
+
+check-all: check ## the same, and all bounds of docs/balancing.md, some minutes more
+	LARS_TEST_BALANCING=1 $(GO) test ./sim -run '^TestTables$$' -count 1 -timeout 60m
 
 clean: ## remove bin/ and what tests and profiles left
 	rm -rf bin

@@ -123,17 +123,44 @@ func labelValues(t *testing.T, c prometheus.Collector) map[string][]string {
 	return values
 }
 
-// TestPagesNamedInReadme: a page that nothing leads to is not found.
+// TestPagesNamedInReadme: a page that nothing leads to is not found, nor is a
+// picture that no page shows.
 func TestPagesNamedInReadme(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	walk(t, func(name string) {
-		if strings.HasPrefix(name, "docs/") && !strings.Contains(string(text), name) {
-			t.Errorf("README.md does not name %s", name)
+		page, ok := strings.CutPrefix(name, "docs/")
+		switch {
+		case !ok:
+		case strings.HasSuffix(name, ".md"):
+			if !strings.Contains(string(text), name) {
+				t.Errorf("README.md does not name %s", name)
+			}
+		case !shown(t, page):
+			t.Errorf("no page of docs shows %s", name)
 		}
 	})
+}
+
+// shown reports whether a page of docs has a link to the file.
+func shown(t *testing.T, file string) bool {
+	t.Helper()
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "]("+file+")") {
+			return true
+		}
+	}
+	return false
 }
 
 // TestLinksInPagesExist: a link to a file that moved leads nowhere.
@@ -187,7 +214,7 @@ func TestTargetsHaveHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"build", "demo", "test", "race", "lint", "fuzz", "bench", "generate", "check", "clean"} {
+	for _, name := range []string{"build", "demo", "test", "race", "lint", "fuzz", "bench", "generate", "balancing", "check", "check-all", "clean"} {
 		if !regexp.MustCompile(`(?m)^` + name + `:.* ## \S`).Match(text) {
 			t.Errorf("Makefile has no line of help for %s", name)
 		}

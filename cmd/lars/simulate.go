@@ -42,7 +42,8 @@ and no database. (lars simulator plays with a running agent instead.)
 
 A scenario says how many agents pick hosts how often, what hosts there are, and what
 happens to them. --list lists those that come with Lars; a file of your own is a path
-with a dot or a slash in it.
+with a dot or a slash in it. docs/balancing.md describes its format, and the JSON.
+
 Policies are adaptive, classic, and models of others: round-robin, least-request,
 peak-ewma, envoy and linkerd. Those are the named ones at their defaults, without
 what an operator can add. The same seed gives the same run. ^C ends a run early and

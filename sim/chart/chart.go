@@ -17,12 +17,13 @@ import (
 type Chart struct {
 	Title string
 	Unit  string  // of the values
-	Slot  float64 // seconds that each value stands for
+	Slot  float64 // what each value stands for, in Per
+	Per   string  // the unit of the horizontal axis; none: s
 	Lines []Line
 	Marks []Mark
 }
 
-// Line is the values of one thing, one of each slot of time.
+// Line is the values of one thing, one of each slot.
 type Line struct {
 	Name   string
 	Values []float64
@@ -30,8 +31,15 @@ type Line struct {
 
 // Mark is a moment at which something happened.
 type Mark struct {
-	At   float64 // seconds
+	At   float64 // on the horizontal axis
 	Text string
+}
+
+func (c *Chart) per() string {
+	if c.Per == "" {
+		return "s"
+	}
+	return c.Per
 }
 
 // slots returns the length of the longest line.

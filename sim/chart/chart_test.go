@@ -40,7 +40,7 @@ Failed <calls>, a second
        |            ██████████████████
      0 |            ██████████████████
        +------------^-----------------
-       0 s                        5 s
+       0                          5 s
 `
 	if got := "\n" + b.String(); got != want {
 		t.Errorf("got %s", got)

@@ -11,7 +11,7 @@ import (
 // The size of a chart in its own units, and what surrounds the lines.
 const (
 	width, height             = 760.0, 240.0
-	left, right, above, below = 62.0, 14.0, 44.0, 34.0
+	left, right, above, below = 62.0, 14.0, 62.0, 34.0
 )
 
 // style has colours for light and dark, far enough from the background and from
@@ -60,14 +60,14 @@ func (c *Chart) Describe() string {
 			sum += v
 		}
 		at := float64(slices.Index(l.Values, most)) * c.Slot
-		parts = append(parts, fmt.Sprintf("%s: %s on average, at most %s, at %s s", l.Name, Number(three(sum/float64(len(l.Values)))), Number(three(most)), Number(at)))
+		parts = append(parts, fmt.Sprintf("%s: %s on average, at most %s, at %s %s", l.Name, Number(three(sum/float64(len(l.Values)))), Number(three(most)), Number(at), c.per()))
 	}
 	for i, m := range c.Marks {
 		if i == 2*maxLabels {
 			parts = append(parts, fmt.Sprintf("%d further changes", len(c.Marks)-i))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%s s: %s", Number(m.At), m.Text))
+		parts = append(parts, fmt.Sprintf("%s %s: %s", Number(m.At), c.per(), m.Text))
 	}
 	return strings.Join(parts, ". ") + "."
 }
@@ -88,12 +88,11 @@ func (c *Chart) x(t float64) float64 {
 func (c *Chart) y(v float64) float64 { return height - below - (height-above-below)*v/c.top() }
 
 func (c *Chart) writeLegend(b *strings.Builder) {
-	x := width - right
-	for i := len(c.Lines) - 1; i >= 0; i-- {
-		x -= 7 * float64(len(c.Lines[i].Name))
-		fmt.Fprintf(b, `<text class="lc-ink" x="%.0f" y="18">%s</text>`, x, html.EscapeString(c.Lines[i].Name))
-		fmt.Fprintf(b, `<path class="lc-%d" d="M%.0f 14h24"/>`+"\n", i%maxColours, x-30)
-		x -= 46
+	x := 10.0
+	for i, l := range c.Lines {
+		fmt.Fprintf(b, `<path class="lc-%d" d="M%.0f 36h24"/>`, i%maxColours, x)
+		fmt.Fprintf(b, `<text class="lc-ink" x="%.0f" y="40">%s</text>`+"\n", x+30, html.EscapeString(l.Name))
+		x += 54 + 6.5*float64(len(l.Name))
 	}
 }
 
@@ -104,8 +103,9 @@ func (c *Chart) writeGrid(b *strings.Builder) {
 			left, c.y(v), width-right, left-6, c.y(v)+4, Number(v))
 	}
 	end := c.Slot * float64(c.slots())
+	fmt.Fprintf(b, `<text class="lc-dim" x="%g" y="%g" text-anchor="end">%s</text>`+"\n", width-right, height-4, html.EscapeString(c.per()))
 	for t := 0.0; t <= end*1.0001; t += tick(end) {
-		fmt.Fprintf(b, `<text class="lc-dim" x="%.1f" y="%g" text-anchor="middle">%s s</text>`+"\n", c.x(t), height-below+18, Number(t))
+		fmt.Fprintf(b, `<text class="lc-dim" x="%.1f" y="%g" text-anchor="middle">%s</text>`+"\n", c.x(t), height-below+18, Number(t))
 	}
 }
 
@@ -129,7 +129,7 @@ func (c *Chart) writeMarks(b *strings.Builder) {
 			if x > width*0.7 {
 				anchor, x = "end", x-4
 			}
-			fmt.Fprintf(b, `<text class="lc-dim" x="%.1f" y="%g" text-anchor="%s">%s</text>`, x+2, above+4+14*float64(i%2), anchor, html.EscapeString(m.Text))
+			fmt.Fprintf(b, `<text class="lc-dim" x="%.1f" y="%g" text-anchor="%s">%s</text>`, x+2, above+13+14*float64(i%2), anchor, html.EscapeString(m.Text))
 		}
 		b.WriteString("\n")
 	}

@@ -84,6 +84,6 @@ func (c *Chart) writeAxis(w io.Writer, slots, columns int) {
 		line[at(m.At)] = '^'
 	}
 	fmt.Fprintf(w, "%*s +%s\n", margin-2, "", string(line))
-	end := Number(float64(slots)*c.Slot) + " s"
-	fmt.Fprintf(w, "%*s 0 s%*s\n", margin-2, "", max(0, used-3), end)
+	end := Number(float64(slots)*c.Slot) + " " + c.per()
+	fmt.Fprintf(w, "%*s 0%*s\n", margin-2, "", max(0, used-1), end)
 }
