@@ -24,6 +24,7 @@ type oursServer struct {
 
 	mu      sync.Mutex // guards everything below
 	met     map[net.Conn]bool
+	zone    string // of the last pull
 	hellos  []*larspb.Hello
 	hosts   map[route.Key][]route.Host
 	gone    []route.Key                   // unsubscribed
@@ -50,6 +51,7 @@ func (s *oursServer) received(conn net.Conn, id int32, body []byte) {
 	case larspb.IDGetRouteRequest:
 		q := parse(s.t, body, new(larspb.GetRouteRequest))
 		s.meet(conn, q.Level)
+		s.zone = q.Zone
 		key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
 		s.pulled[key]++
 		answer := responseOf(key, s.hosts[key])
