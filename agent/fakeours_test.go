@@ -159,3 +159,25 @@ func startHastened(t testing.TB, dns, reporters []netip.AddrPort, change func(*C
 	s.stop = serve(t, a)
 	return s
 }
+
+// acknowledged reports results of a host until they are acknowledged by one of
+// the report services, and returns how many. The first report may count as
+// arrived, as with a C++ report service, before a busy machine gets to
+// acknowledge it.
+func (s *system) acknowledged(p *program, by ...*oursServer) (results uint64) {
+	s.t.Helper()
+	eventually(s.t, "a report is acknowledged", func() bool {
+		p.report(key12, hostN(0), true)
+		results++
+		return s.reports.acked.Load() > 0
+	})
+	eventually(s.t, "all results are acknowledged", func() bool {
+		var most uint64
+		for _, r := range by {
+			n, _ := r.total(key12)
+			most = max(most, n)
+		}
+		return most == results && s.engine.InFlight() == 0 && s.engine.WaitingAll() == 0
+	})
+	return results
+}

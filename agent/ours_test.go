@@ -18,13 +18,12 @@ func TestFinding02HungReporterIsLeftAndNothingIsLost(t *testing.T) {
 	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{first.addr, second.addr}, nil)
 	p := s.program(0)
 	p.served(key12)
-	p.report(key12, hostN(0), true)
-	eventually(t, "the first result is acknowledged", func() bool { return s.reports.acked.Load() == 1 && s.engine.InFlight() == 0 })
+	results := s.acknowledged(p, first, second)
 	first.hanging.Store(true)
 	for range 5 {
 		p.report(key12, hostN(0), true)
 	}
-	eventually(t, "the second report service has all results", func() bool { n, _ := second.total(key12); return n == 6 })
+	eventually(t, "the second report service has all results", func() bool { n, _ := second.total(key12); return n == results+5 })
 	if s.reports.again.Load() == 0 {
 		t.Error("no report was counted as returned")
 	}
@@ -40,21 +39,21 @@ func TestFinding02OnlyReporterHangs(t *testing.T) {
 	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, nil)
 	p := s.program(0)
 	p.served(key12)
-	p.report(key12, hostN(0), true)
-	eventually(t, "the first result is acknowledged", func() bool { return s.reports.acked.Load() == 1 })
+	results := s.acknowledged(p, reporter)
+	acked := s.reports.acked.Load()
 	reporter.hanging.Store(true)
 	for i := range 3 { // connections that are taken and left again
 		before := s.reports.again.Load()
 		p.report(key12, hostN(0), true)
 		eventually(t, "a connection is left", func() bool { return s.reports.again.Load() > before })
-		if n := s.reports.acked.Load(); n != 1 {
-			t.Errorf("after round %d: %d reports acknowledged, want 1", i, n)
+		if n := s.reports.acked.Load(); n != acked {
+			t.Errorf("after round %d: %d reports acknowledged, want %d", i, n, acked)
 		}
 	}
 	reporter.stop()
 	reporter.hanging.Store(false)
 	reporter.start()
-	eventually(t, "all results are stored", func() bool { n, _ := reporter.total(key12); return n == 4 })
+	eventually(t, "all results are stored", func() bool { n, _ := reporter.total(key12); return n == results+3 })
 }
 
 // A report service of this project was replaced by one of the C++ stack, at the
@@ -120,9 +119,7 @@ func TestAcknowledgedReportsAreNotRepeated(t *testing.T) {
 	p := s.program(0)
 	p.served(key12)
 	p.served(other)
-	p.report(key12, hostN(0), true)
-	// A slow machine may have taken the service for hung and reported again.
-	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() > 0 && s.engine.InFlight() == 0 })
+	s.acknowledged(p, reporter)
 	want := reporter.countOf(key12)
 	reporter.hangUp()
 	eventually(t, "the agent notices", func() bool { return !s.reports.link.connected.Load() })
@@ -272,8 +269,7 @@ func TestFinding13StopWaitsForAcknowledgements(t *testing.T) {
 	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, func(c *Config) { c.Log = log.logger() })
 	p := s.program(0)
 	p.served(key12)
-	p.report(key12, hostN(0), true)
-	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() == 1 })
+	s.acknowledged(p, reporter)
 	reporter.hanging.Store(true)
 	p.report(key12, hostN(0), true)
 	eventually(t, "a report is under way", func() bool { return s.engine.InFlight() == 1 })
@@ -292,8 +288,7 @@ func TestFinding13ReporterThatDoesNotReadLosesNothing(t *testing.T) {
 	s := startHastened(t, []netip.AddrPort{dns.addr}, []netip.AddrPort{reporter.addr}, nil)
 	p := s.program(0)
 	p.served(key12)
-	p.report(key12, hostN(0), true)
-	eventually(t, "it is acknowledged", func() bool { return s.reports.acked.Load() == 1 })
+	results := s.acknowledged(p, reporter)
 	before := s.reports.sent.Load()
 
 	reporter.reading.Lock()
@@ -317,7 +312,7 @@ func TestFinding13ReporterThatDoesNotReadLosesNothing(t *testing.T) {
 		t.Error("a report service that shows signs of life was left")
 	}
 	reporter.reading.Unlock()
-	eventually(t, "all results are stored", func() bool { n, _ := reporter.total(key12); return n == calls+1 })
+	eventually(t, "all results are stored", func() bool { n, _ := reporter.total(key12); return n == calls+results })
 }
 
 // What was on its way to a C++ report service when the network was cut was
