@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"lars.internal/lb"
+	"lars.internal/lb/policy"
 	"lars.internal/route"
 )
 
@@ -38,5 +42,56 @@ func BenchmarkTick(b *testing.B) {
 	e := benchEngine(10_000)
 	for b.Loop() {
 		e.Tick(time.Hour)
+	}
+}
+
+// bases are what a machine may be configured for.
+func bases() map[string]policy.Config {
+	all := make(map[string]policy.Config)
+	for _, name := range policy.Names() {
+		for _, second := range append([]string{""}, policy.Names()...) {
+			c := policy.DefaultConfig()
+			c.Policy, c.Shadow = name, second
+			if second != name {
+				all[strings.TrimSuffix(name+"+"+second, "+")] = c
+			}
+		}
+	}
+	return all
+}
+
+// A second balancer costs nothing while it is off: classic and adaptive are what they
+// are without this feature.
+func BenchmarkPolicies(b *testing.B) {
+	all := bases()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		b.Run(name, func(b *testing.B) {
+			e := settledEngine(all[name])
+			e.Restore(key12, route.Of(hostsN(10)...), 0, 0)
+			now := time.Second
+			b.ReportAllocs()
+			for b.Loop() {
+				now += time.Microsecond
+				h, ticket, _, _ := e.Pick(key12, route.Host{}, now)
+				e.Observe(key12, h, lb.Outcome{OK: 1, Ticket: ticket}, now)
+			}
+		})
+	}
+}
+
+// Neither policy allocates for a call, alone or beside the other.
+func TestPoliciesDoNotAllocate(t *testing.T) {
+	for name, base := range bases() {
+		e := settledEngine(base)
+		e.Restore(key12, route.Of(hostsN(10)...), 0, 0)
+		now := time.Second
+		n := testing.AllocsPerRun(1000, func() {
+			now += time.Millisecond
+			h, ticket, _, _ := e.Pick(key12, route.Host{}, now)
+			e.Observe(key12, h, lb.Outcome{OK: 1, Ticket: ticket}, now)
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations for a call", name, n)
+		}
 	}
 }
