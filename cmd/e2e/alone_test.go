@@ -27,6 +27,7 @@ var alone = []struct {
 	test func(t *testing.T, bin string)
 }{
 	{"the original's configuration files work", testOriginalFiles},
+	{"a second balancer looks on", testShadow},
 	{"a port in use", testPortInUse},
 	{"missing tables", testMissingTables},
 	{"a wrong flag", testWrongFlag},
@@ -64,7 +65,7 @@ func testOriginalFiles(t *testing.T, bin string) {
 	}
 	launch(t, bin, "lars-dns", with("REACTOR_PORT", w.dnsPort), "-config", original("lars_dns.conf"))
 	launch(t, bin, "lars-reporter", with("REACTOR_PORT", w.repPort), "-config", original("lars_reporter.conf"))
-	launch(t, bin, "lars-agent", append(with("AGENT_PORT", w.agentPort),
+	w.agent = launch(t, bin, "lars-agent", append(with("AGENT_PORT", w.agentPort),
 		fmt.Sprintf("LARS_DNSSERVER_PORT=%d", w.dnsPort), fmt.Sprintf("LARS_REPORTER_PORT=%d", w.repPort),
 		"LARS_DEBUG_ADDR="+w.pages()), "-config", original("lars_lb_agent.conf"))
 	w.openClient()
@@ -72,6 +73,9 @@ func testOriginalFiles(t *testing.T, bin string) {
 	w.hasRoute(hostA, hostB)
 	w.report(hostA, nil, "idle")
 	w.reported(hostA, "called", func(r row) bool { return r.Succ > 0 })
+	if !strings.Contains(w.agent.output(), `msg="agent: adaptive is the policy" because="none is named, and all keys of [loadbalance]`) {
+		t.Errorf("the agent does not say its policy:\n%s", w.agent.output())
+	}
 }
 
 func testPortInUse(t *testing.T, bin string) {

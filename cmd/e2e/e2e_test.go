@@ -31,6 +31,7 @@ func TestPrograms(t *testing.T) {
 			}{
 				{"picks, ejects and brings back", testBalance},
 				{"pushes edits", testPush},
+				{"a service has settings of its own", testSettings},
 				{"dns is killed and started", testDNSKilled},
 				{"reporter is killed and started", testReporterKilled},
 			} {
