@@ -195,7 +195,7 @@ func (s *Service) addresses() []Host {
 // Edit is a change of the routes in one step: all of its changes become
 // visible together, under one version. Changes of the same service apply in
 // order. To move a host is to remove it from one service and to add it to
-// another within one Edit.
+// another within one Edit; what is known of it does not go along.
 type Edit struct {
 	Who     string // for the audit, 1 to 255 bytes
 	Changes []Change

@@ -102,6 +102,10 @@ func TestFinding30DocumentedGrantsAreEnough(t *testing.T) {
 			e.clock.set(now + 100)
 			e.edit(db, set(k, host(3)))
 			_, err := db.EditRoutes(e.Context(), route.Edit{Who: "me", ID: "again", IfVersion: new(e.version(db)), Changes: []route.Change{remove(k)}})
+			e.edit(db, add(k, host(1)), alter(k, weight(5), host(1)), configure(k, "ramp", "5s"))
+			e.edit(db, everywhere(route.Drain, host(1)))
+			e.edit(db, undrain(k, host(1)), alter(k, weight(100), host(1)), route.Change{Action: route.Unconfigure, Key: k})
+			err = errors.Join(err, second(db.Where(e.Context(), host(1))))
 			_, failed := db.Status(e.Context(), nil, 0)
 			return errors.Join(err, failed, second(db.AcceptRoutes(e.Context(), "me", "")), second(db.Routes(e.Context(), nil, nil, 0)))
 		}},

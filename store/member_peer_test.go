@@ -70,6 +70,26 @@ func TestCppPageInsertsADrainedHost(t *testing.T) {
 	})
 }
 
+// A C++ dns deletes the change rows that it has pushed. Drains and settings are
+// found all the same.
+func TestCppDNSDeletesTheChangesOfADrain(t *testing.T) {
+	eachDialect(t, func(e *env) {
+		db := e.migrated()
+		e.edit(db, add(key(1, 1), host(1)), add(key(1, 2), host(1)), add(key(1, 3), host(3)))
+		before := e.look(db)
+		e.edit(db, everywhere(route.Drain, host(1)))
+		e.edit(db, configure(key(1, 3), "ramp", "5s"))
+		e.exec(`DELETE FROM RouteChange WHERE version <= (SELECT version FROM RouteVersion WHERE id = 1)`)
+		changes, err := db.Changed(e.Context(), before, e.look(db))
+		if err != nil {
+			e.Fatal(err)
+		}
+		if diff := cmp.Diff([]route.Key{key(1, 1), key(1, 2), key(1, 3)}, changes.Keys); diff != "" {
+			e.Errorf("changed services (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // Edits of other services sweep what was left behind, and nothing else.
 func TestOrphansAreSweptInTime(t *testing.T) {
 	eachDialect(t, func(e *env) {
