@@ -28,6 +28,7 @@ type Agent struct {
 	reports *reportClient
 	events  *events
 	checks  *settingsCheck
+	prober  *prober
 	keeper  *keep.Keeper
 	metrics prometheus.Collector
 
@@ -58,7 +59,8 @@ func New(cfg Config) (*Agent, error) {
 		return nil, fmt.Errorf("agent: report client: %w", err)
 	}
 	a.events = newEvents(&a.cfg, a.engine, a.checks, a.reports.client.Loop())
-	a.ports = &ports{engine: a.engine, clock: a.cfg.Clock, pull: a.dns.pull, changed: a.events.wake}
+	a.prober = newProber(&a.cfg, a.engine, a.events.wake)
+	a.ports = &ports{engine: a.engine, clock: a.cfg.Clock, pull: a.dns.pull, changed: a.events.wake, asked: a.prober.wake}
 	a.metrics = newMetrics(a)
 	return a, nil
 }
@@ -86,8 +88,9 @@ func (a *Agent) Addr() netip.AddrPort {
 // Addrs returns the three UDP addresses that Listen bound, none before.
 func (a *Agent) Addrs() []netip.AddrPort { return a.ports.addrs() }
 
-// Loops returns how many event loops Serve runs: one for each port and each link.
-func (a *Agent) Loops() int { return Ports + 2 }
+// Loops returns how many event loops Serve runs: one for each port, one for each
+// link, and the one of the probes.
+func (a *Agent) Loops() int { return Ports + 3 }
 
 // Metrics returns what the agent counts. The names begin with lars_agent_.
 func (a *Agent) Metrics() prometheus.Collector { return a.metrics }
@@ -156,14 +159,16 @@ func (a *Agent) run(ctx context.Context) error {
 	dns := task.Start(apart, a.dns.run, stop)
 	reports := task.Start(apart, a.reports.run, stop)
 	saving := task.Start(apart, a.keeper.Run, stop)
+	probing := task.Start(apart, a.prober.run, stop)
 	// Datagrams have waited in the kernel since Listen.
 	a.cfg.Log.Info("agent: "+a.cfg.Policy+" is the policy", "because", a.cfg.PolicyReason)
 	a.cfg.Log.Info("agent: listening", "addrs", a.ports.addrs())
 	err := a.ports.serve(serving)
 
 	// 1. The ports are closed: nothing new comes.
-	// 2. What was counted is reported.
-	// 3. The routes are saved while it is known whether they are right.
-	// 4. The connection that kept them fresh ends.
-	return errors.Join(err, reports.Stop(), saving.Stop(), dns.Stop())
+	// 2. No host is probed any more: nobody is left to call it.
+	// 3. What was counted is reported.
+	// 4. The routes are saved while it is known whether they are right.
+	// 5. The connection that kept them fresh ends.
+	return errors.Join(err, probing.Stop(), reports.Stop(), saving.Stop(), dns.Stop())
 }

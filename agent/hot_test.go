@@ -26,6 +26,7 @@ func hotPorts(t testing.TB, services, hosts, ejected int) *ports {
 		clock:   func() time.Duration { return time.Since(start) },
 		pull:    func(key route.Key) { t.Errorf("service %v is pulled", key) },
 		changed: func() {},
+		asked:   func() {},
 	}
 	for i := range services {
 		key := route.Key{Modid: 1, Cmdid: int32(i)}

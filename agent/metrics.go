@@ -40,6 +40,7 @@ func newMetrics(a *Agent) *metrics.Set {
 	set.CounterFunc("receive_errors_total", "Failed system calls to receive datagrams.", a.ports.receiveErrors)
 	set.CounterFunc("unlogged_events_total", "Ejections and reinstatements without a log line, because there were too many at a time or the host was on trial again and again.", a.events.unlogged)
 	policyMetrics(set, a)
+	probeMetrics(set, a.prober)
 	dnsMetrics(set, a.dns)
 	reportMetrics(set, a.reports)
 	set.GaugeFunc("snapshot_age_seconds", "Time since the routes in the snapshot were known to be right; -1 without one.", func() float64 { return a.keeper.Age().Seconds() })

@@ -30,6 +30,7 @@ type ports struct {
 	clock   func() time.Duration
 	pull    func(route.Key) // the route is to be pulled; must not block
 	changed func()          // the engine has events; must not block
+	asked   func()          // balancers want probes; must not block
 
 	broken atomic.Uint64 // bodies that are no message
 
@@ -196,8 +197,12 @@ func (p *ports) report(body []byte) {
 	if r.Retcode != 0 {
 		outcome = lb.Outcome{Failed: 1}
 	}
-	if p.engine.Observe(key, host, outcome, p.clock())&lb.Changed != 0 {
+	effect := p.engine.Observe(key, host, outcome, p.clock())
+	if effect&lb.Changed != 0 {
 		p.changed()
+	}
+	if effect&lb.Asked != 0 {
+		p.asked()
 	}
 }
 

@@ -143,7 +143,7 @@ func FuzzMessages(f *testing.F) {
 	cfg := Config{MaxServices: 50}
 	cfg.setDefaults()
 	e := newEngine(&cfg)
-	p := &ports{engine: e, clock: newFakeClock().read, changed: func() {}}
+	p := &ports{engine: e, clock: newFakeClock().read, changed: func() {}, asked: func() {}}
 	p.pull = func(key route.Key) { e.Update(key, engine.Route{Hosts: route.Of(hostsN(2)...).Hosts}, 0) }
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if b, ok := p.getHost(nil, body); ok {
