@@ -31,9 +31,9 @@ type Balancer interface {
 	Observe(host route.Host, o Outcome, now time.Duration) Effect
 
 	// Tick does what is due by time alone and returns when it has to be called
-	// again; Never if there is no such time. A Pick, an Observe and a Probed
-	// since may make it due within TickAfter. Then Events and Probes may have
-	// something new.
+	// again; Never if there is no such time. An Update, a Pick, an Assign, an
+	// Observe and a Probed since may make it due within TickAfter. Then Events and
+	// Probes may have something new.
 	Tick(now time.Duration) (next time.Duration)
 
 	// Probes appends the hosts that are to be connected to now. Each is
@@ -64,8 +64,8 @@ type Balancer interface {
 // Never is the next time of a Tick that is not needed.
 const Never = time.Duration(1<<63 - 1)
 
-// TickAfter is the time within which a Tick is due after a Pick, an Observe or
-// a Probed, whatever the Tick before returned.
+// TickAfter is the time within which a Tick is due after an Update, a Pick, an
+// Assign, an Observe or a Probed, whatever the Tick before returned.
 const TickAfter = 50 * time.Millisecond
 
 // Ticket identifies a pick. 0 is none.

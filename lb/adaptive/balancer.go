@@ -64,6 +64,7 @@ type Balancer struct {
 	turnEnds      uint64 // outcomes, halved now and then
 	turnForgotten uint64 // calls never reported, halved likewise
 	littleOff     bool
+	littleUsed    bool // some latency was learned by it
 
 	up, down uint16 // steps of the CUSUM, from cfg
 	started  bool   // hosts were named once

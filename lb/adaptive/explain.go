@@ -1,7 +1,6 @@
 package adaptive
 
 import (
-	"math"
 	"slices"
 
 	"lars.internal/lb"
@@ -196,8 +195,7 @@ func (f *facts) addOut(b *Balancer, i int32) {
 	f.add(factTested, float64(c.tested))
 	f.add(factNeeded, float64(c.needed))
 	if c.reason == rate {
-		left := float64(b.cfg.TestEvery) - float64(b.picks-max(c.outPicks, b.testPicks))
-		f.add(factNextPicks, math.Max(0, left))
+		f.add(factNextPicks, float64(b.picksLeft(c)))
 	}
 }
 

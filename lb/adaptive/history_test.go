@@ -153,20 +153,54 @@ func (h *history) several(t *rapid.T) {
 	h.observe(t, drawHost(t), lb.Outcome{OK: uint32(rapid.IntRange(0, 5).Draw(t, "ok")), Failed: uint32(rapid.IntRange(0, 5).Draw(t, "failed"))})
 }
 
+// tick also sees that a Tick before the time that the one before has returned
+// changes nothing.
 func (h *history) tick(t *rapid.T) {
-	for range rapid.IntRange(1, 5).Draw(t, "times") {
+	next := time.Duration(0)
+	for range rapid.SampledFrom([]int{1, 2, 5, 50}).Draw(t, "times") {
 		h.now += 50 * ms
-		h.b.Tick(h.now)
+		before, shed, early := hotHalves(h.b), h.b.shed, h.now < next
+		next = h.b.Tick(h.now)
 		h.m.tick(h.now)
+		if early && (!slices.Equal(before, hotHalves(h.b)) || shed != h.b.shed || len(h.b.probes)+len(h.b.events) > 0) {
+			t.Fatalf("at %v: Tick did something before its time, or asks for %v, tells %v", h.now, h.b.probes, h.b.events)
+		}
+		if next < h.now {
+			t.Fatalf("at %v: the next Tick is due at %v", h.now, next)
+		}
 		h.check(t)
 	}
 }
 
-func (h *history) wait(t *rapid.T) {
-	steps := []time.Duration{0, 1, 999 * time.Microsecond, ms, 170 * ms, sec, 5 * sec, 31 * sec, 5 * time.Minute, 10 * time.Minute}
-	if step := rapid.SampledFrom(steps).Draw(t, "wait"); h.now < 50*time.Minute {
-		h.now += step // the model knows no time of 16 bits, which wraps after 68 minutes
+// hotHalves returns the hosts without the places of their cold halves, which are
+// given back when a Tick happens to see that they can be.
+func hotHalves(b *Balancer) []host {
+	hosts := slices.Clone(b.hosts)
+	for i := range hosts {
+		hosts[i].cold = 0
 	}
+	return hosts
+}
+
+// serve makes calls that all work, each ended before the next one begins.
+func (h *history) serve(t *rapid.T) {
+	for range rapid.IntRange(1, 800).Draw(t, "calls") {
+		flying := len(h.flying)
+		if h.pickOne(t, route.Host{}); len(h.flying) == flying {
+			return
+		}
+		c := h.flying[flying]
+		h.flying = h.flying[:flying]
+		h.now += ms
+		h.observe(t, c.host, lb.Outcome{OK: 1, Latency: ms, Ticket: c.ticket})
+	}
+}
+
+func (h *history) wait(t *rapid.T) {
+	h.now += rapid.SampledFrom([]time.Duration{
+		0, 1, 999 * time.Microsecond, ms, 170 * ms, sec, 5 * sec, 31 * sec, 5 * time.Minute, 10 * time.Minute,
+		4096 * sec, 4096*sec + 100*ms, // a generation's time of 16 bits wraps
+	}).Draw(t, "wait")
 }
 
 // answer answers probes; those that are not answered go on.
@@ -196,6 +230,9 @@ func (h *history) check(t *rapid.T) {
 	var events []string
 	for _, e := range h.b.Events(nil) {
 		events = append(events, e.Host.String()+" "+e.Kind.String())
+		if e.Reason == "evidence of failures" {
+			checkCap(t, h.b)
+		}
 	}
 	if !slices.Equal(events, h.m.events) {
 		t.Fatalf("at %v: events %v; the model has %v", h.now, events, h.m.events)
@@ -209,6 +246,36 @@ func (h *history) check(t *rapid.T) {
 		h.checkHost(t, int32(i), m)
 	}
 	checkInvariants(t, h.b)
+	flying := map[route.Host]int{}
+	for _, c := range h.flying {
+		flying[c.host]++
+	}
+	for i, id := range h.b.ids {
+		if n := int(h.b.hosts[i].inFlight); n > flying[id] {
+			t.Fatalf("at %v: %d calls to %v in flight, %d were picked and have not ended", h.now, n, id, flying[id])
+		}
+	}
+}
+
+// checkCap sees, right after an ejection by evidence, that there are not too
+// many and that somebody is left.
+func checkCap(t rapid.TB, b *Balancer) {
+	t.Helper()
+	broken, alive, rotation := 0.0, 0.0, 0
+	for i := range b.hosts {
+		switch h := &b.hosts[i]; {
+		case h.drained() || h.state != up && b.coldOf(int32(i)).reason == dead:
+		case h.state == up:
+			alive++
+			rotation++
+		default:
+			alive++
+			broken++
+		}
+	}
+	if rotation == 0 || broken > max(1, b.cfg.MaxEjected*alive) {
+		t.Fatalf("%v of %v hosts are out by evidence, %d in rotation, max_ejected is %v", broken, alive, rotation, b.cfg.MaxEjected)
+	}
 }
 
 // seen is what both know of a host, in the same terms.
@@ -292,11 +359,15 @@ func TestAdaptiveEqualsModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &history{b: New(cfg, 7), m: &model{cfg: cfg, random: 7, answered: -time.Hour}, now: 100 * sec}
+		if rapid.Bool().Draw(t, "old") { // times and picks of 32 bits wrap soon
+			h.now, h.b.picks = 1<<32*ms-20*sec, 1<<32-200
+			h.m.picks = h.b.picks
+		}
 		h.update(t)
 		actions := map[string]func(*rapid.T){
 			"pick": h.pick, "finish": h.finish, "burst": h.burst, "several": h.several,
 			"tick": h.tick, "tock": h.tick, "wait": h.wait, "answer": h.answer, "update": h.update,
-			"assign": h.assign, "reconfigure": h.reconfigure,
+			"assign": h.assign, "reconfigure": h.reconfigure, "serve": h.serve,
 			"": h.check,
 		}
 		for range rapid.IntRange(1, 8).Draw(t, "length") {

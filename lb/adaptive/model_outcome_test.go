@@ -9,7 +9,7 @@ import (
 )
 
 func (m *model) update(endpoints []route.Endpoint, now time.Duration) {
-	first, before := !m.started, len(m.hosts)
+	first, before, waiting := !m.started, len(m.hosts), len(m.base)
 	m.started = m.started || len(endpoints) > 0
 	named := map[route.Host]bool{}
 	for _, e := range endpoints {
@@ -22,7 +22,7 @@ func (m *model) update(endpoints []route.Endpoint, now time.Duration) {
 		case h == nil:
 			h = &modelHost{
 				id: e.Host, latency: 1000, fast: 0.05, slow: 0.05, lastPick: uint32(m.picks), since: now,
-				lastEnd: -time.Hour, areaAt: now.Truncate(time.Microsecond),
+				lastEnd: now - time.Hour, areaAt: now.Truncate(time.Microsecond),
 			}
 			m.hosts = append(m.hosts, h)
 			m.base = append(m.base, e.Host)
@@ -46,25 +46,28 @@ func (m *model) update(endpoints []route.Endpoint, now time.Duration) {
 		}
 	}
 	m.changed()
-	m.baseProbes(now)
+	m.baseProbes(waiting, now)
 }
 
-func (m *model) baseProbes(now time.Duration) {
+func (m *model) baseProbes(waiting int, now time.Duration) {
 	if !m.cfg.Probe {
 		m.base = nil
 	}
-	if len(m.base) > 0 {
+	if len(m.base) > waiting {
 		for i := len(m.base) - 1; i > 0; i-- {
 			j := m.random.below(i + 1)
 			m.base[i], m.base[j] = m.base[j], m.base[i]
 		}
 		m.baseGap = baseTime / time.Duration(len(m.base))
-		m.nextBase = now + time.Duration(m.random.float()*float64(m.baseGap))
+		next := now + time.Duration(m.random.float()*float64(m.baseGap))
+		if waiting == 0 || next < m.nextBase {
+			m.nextBase = next
+		}
 	}
 }
 
 func (m *model) reconfigure(cfg Config, now time.Duration) {
-	before := m.cfg
+	before, waiting := m.cfg, len(m.base)
 	m.cfg = cfg
 	for _, h := range m.hosts {
 		h.next, h.local = 0, cfg.Zone == "" || h.zone == cfg.Zone
@@ -78,7 +81,7 @@ func (m *model) reconfigure(cfg Config, now time.Duration) {
 		}
 	}
 	m.changed()
-	m.baseProbes(now)
+	m.baseProbes(waiting, now)
 }
 
 func (m *model) join(h *modelHost, now time.Duration) {
@@ -107,6 +110,7 @@ func (m *model) observe(id route.Host, o lb.Outcome, now time.Duration) bool {
 	case told && begin < us:
 		latency = float32((us - begin) / time.Microsecond)
 	case n > 0 && !m.littleOff && !told:
+		m.littleUsed = true
 		latency = h.area / float32(n)
 	}
 	h.area = 0
@@ -197,6 +201,12 @@ func (m *model) good(h *modelHost, latency float32, began func(time.Duration) bo
 	}
 	h.fast -= h.fast / 128
 	h.slow -= h.slow / 1024
+	if h.fast < 1e-9 {
+		h.fast = 0
+	}
+	if h.slow < 1e-9 {
+		h.slow = 0
+	}
 	if h.failures > 0 {
 		h.calls++
 		h.bound()
@@ -271,19 +281,17 @@ func (m *model) weigh(h *modelHost, now time.Duration) bool {
 	if evidence(f, n, max(m.cfg.GrantedErrorRate, m.others(h))) < limit {
 		return false
 	}
-	broken, alive, rotation := 0, 0, 0
+	broken, alive := 0, 0
 	for _, o := range m.hosts {
 		if o.weight == 0 || o.state != up && o.reason == dead {
 			continue
 		}
 		alive++
-		if o.state == up {
-			rotation++
-		} else {
+		if o.state != up {
 			broken++
 		}
 	}
-	if rotation > 1 && float64(broken+1) <= max(1, m.cfg.MaxEjected*float64(alive)) {
+	if float64(broken+1) <= max(1, m.cfg.MaxEjected*float64(alive)) {
 		m.eject(h, rate, now)
 	}
 	return true
@@ -412,7 +420,7 @@ func (m *model) probeLater(h *modelHost, now time.Duration) {
 	} else if h.state != up && h.reason == dead {
 		h.nextProbe = now + m.random.jitter(m.cfg.ProbeInterval)
 	}
-	if !h.trusted && !slices.Contains(m.base, h.id) {
+	if m.cfg.Probe && !h.trusted && !slices.Contains(m.base, h.id) {
 		if len(m.base) == 0 {
 			m.nextBase = now + sec
 		}
@@ -447,7 +455,8 @@ func (m *model) anyTrusted() bool {
 func (m *model) askControl(i *modelHost) bool {
 	if m.control == nil {
 		for _, h := range m.hosts {
-			if h != i && h.state == up && h.trusted && !h.waiting && (m.control == nil || h.lastOK > m.control.lastOK) {
+			better := m.control == nil || h.worked && (!m.control.worked || h.lastOK > m.control.lastOK)
+			if h != i && h.state == up && h.trusted && !h.waiting && better {
 				m.control = h
 			}
 		}

@@ -19,7 +19,7 @@ type model struct {
 	picks, tested                        uint64
 	budget                               float32
 	shed                                 uint32
-	started, littleOff                   bool
+	started, littleOff, littleUsed       bool
 	probes, base                         []route.Host
 	baseGap, nextBase, nextTurn          time.Duration
 	nextShed, answered                   time.Duration
@@ -29,23 +29,24 @@ type model struct {
 }
 
 type modelHost struct {
-	id                                                    route.Host
-	weight                                                uint32
-	zone                                                  string
-	local                                                 bool
-	state                                                 state
-	reason                                                reason
-	suspect, measure, ramping, probation, probing         bool
-	trusted, worked, answered, waiting, returned, busy    bool
-	latency, fast, slow, area                             float32
-	inFlight, older, calls, failures, next, score, row    int
-	lastPick                                              uint32
-	lastEnd, lastOK, quiet, areaAt                        time.Duration
-	generation, since, rampFrom, nextProbe, calm, trialAt time.Duration
-	suspected                                             time.Duration
-	outPicks                                              uint64
-	level, tries, silent, needed, done, failed, owed      int
-	ejections                                             int
+	id                                                 route.Host
+	weight                                             uint32
+	zone                                               string
+	local                                              bool
+	state                                              state
+	reason                                             reason
+	suspect, measure, ramping, probation, probing      bool
+	trusted, worked, answered, waiting, returned, busy bool
+	latency, fast, slow, area                          float32
+	inFlight, older, calls, failures, next, score, row int
+	lastPick                                           uint32
+	lastEnd, lastOK, quiet, areaAt                     time.Duration
+	since, rampFrom, nextProbe, calm, trialAt          time.Duration
+	suspected                                          time.Duration
+	outPicks                                           uint64
+	level, tries, silent, needed, done, failed, owed   int
+	generation                                         int
+	ejections                                          int
 }
 
 func (m *model) mean() float32 {

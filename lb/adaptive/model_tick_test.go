@@ -48,7 +48,7 @@ func (m *model) tick(now time.Duration) {
 func (m *model) tickUp(h *modelHost, now time.Duration) {
 	latency := time.Duration(h.latency) * time.Microsecond
 	owes := now.Truncate(ms) - h.quiet
-	if h.inFlight > 0 && !h.suspect && owes > max(m.cfg.StallMin, min(8*latency, 500*ms)) {
+	if h.inFlight > 0 && !h.suspect && now >= h.calm && owes > max(m.cfg.StallMin, min(8*latency, 500*ms)) {
 		m.suspect(h, now)
 	}
 	if h.ramping && now >= h.rampFrom+m.cfg.Ramp {
@@ -62,7 +62,7 @@ func (m *model) tickUp(h *modelHost, now time.Duration) {
 func (m *model) tickOut(h *modelHost, now time.Duration) {
 	if h.reason == dead && m.cfg.Probe {
 		m.probe(h)
-	} else if m.mayTest(h, now-h.since, now) {
+	} else if h.weight > 0 && m.mayTest(h, now-h.since, now) {
 		h.state, h.busy, h.trialAt, h.needed = trial, false, now, 20
 		if h.reason == dead {
 			h.needed = 1
@@ -81,8 +81,9 @@ func (m *model) mayTest(h *modelHost, idle, now time.Duration) bool {
 }
 
 func (m *model) generation(h *modelHost, now time.Duration) {
-	sixteenth := now.Truncate(time.Second / 16)
-	if sixteenth-h.generation < 4*time.Duration(h.latency)*time.Microsecond {
+	sixteenth := int(now / (time.Second / 16))
+	age := time.Duration((sixteenth-h.generation)%65536) * time.Second / 16 // 68 minutes look like none
+	if age < 4*time.Duration(h.latency)*time.Microsecond {
 		return
 	}
 	if !h.answered && now.Truncate(ms)-h.quiet <= 30*sec {
@@ -97,12 +98,17 @@ func (m *model) generation(h *modelHost, now time.Duration) {
 
 func (m *model) losses() {
 	off := m.turnForgotten*1000 > m.turnEnds
-	if mean := m.mean(); off && !m.littleOff && mean != 0 {
-		for _, h := range m.hosts {
-			h.latency = mean
+	if off && m.littleUsed {
+		m.littleUsed = false
+		if mean := m.mean(); mean != 0 {
+			for _, h := range m.hosts {
+				h.latency = mean
+			}
 		}
 	}
-	m.littleOff = off
+	if m.littleOff = m.littleOff || off; m.turnForgotten*2000 <= m.turnEnds {
+		m.littleOff = false
+	}
 	if m.turnEnds > 1<<16 {
 		m.turnEnds, m.turnForgotten = m.turnEnds/2, m.turnForgotten/2
 	}

@@ -80,6 +80,7 @@ func (b *Balancer) latencyOf(h *host, o *lb.Outcome, r *result, us uint64, n uin
 	case n == 0 || b.littleOff || r.told:
 		return 0
 	}
+	b.littleUsed = true
 	return h.area / float32(n)
 }
 

@@ -1,6 +1,7 @@
 package adaptive
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -113,7 +114,7 @@ func (b *Balancer) probeLater(i int32, now time.Duration) {
 	case h.state != up && b.coldOf(i).reason == dead:
 		b.chill(i).nextProbe = now + b.random.jitter(b.cfg.ProbeInterval)
 	}
-	if id := b.ids[i]; !h.has(trusted) && !slices.Contains(b.base, id) {
+	if id := b.ids[i]; b.cfg.Probe && !h.has(trusted) && !slices.Contains(b.base, id) {
 		if len(b.base) == 0 {
 			b.nextBase = now + baseAgain
 		}
@@ -248,14 +249,18 @@ func (b *Balancer) askControl(i int32) bool {
 // witness returns the host in rotation, other than i, that answered a call last
 // and has answered a probe before.
 func (b *Balancer) witness(i int32) int32 {
-	best := none
+	best, least := none, uint32(math.MaxUint32)
 	for j := range b.hosts {
 		h := &b.hosts[j]
 		if int32(j) == i || h.state != up || !h.has(trusted) || b.coldOf(int32(j)).waiting {
 			continue
 		}
-		if best == none || int32(h.lastOK-b.hosts[best].lastOK) > 0 {
-			best = int32(j)
+		age := uint32(math.MaxUint32)
+		if h.has(worked) {
+			age = toMS(b.seen) - h.lastOK
+		}
+		if best == none || age < least {
+			best, least = int32(j), age
 		}
 	}
 	return best

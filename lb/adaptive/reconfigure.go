@@ -7,7 +7,7 @@ import "time"
 // weighed is compared with the new limits at the next failure.
 func (b *Balancer) Reconfigure(cfg Config, now time.Duration) {
 	b.seen = now
-	probes, doubt := cfg.Probe && !b.cfg.Probe, b.doubt
+	probes, doubt, waiting := cfg.Probe && !b.cfg.Probe, b.doubt, len(b.base)
 	b.cfg, b.doubt = cfg, uint8(cfg.Doubtful)
 	b.up, b.down = cfg.steps()
 	for i := range b.hosts {
@@ -20,7 +20,7 @@ func (b *Balancer) Reconfigure(cfg Config, now time.Duration) {
 		}
 	}
 	b.rebuild()
-	b.baseProbes(now)
+	b.baseProbes(len(b.base)-waiting, now)
 }
 
 // doubtAnew makes a host that became doubtful by the new limit wait for its test

@@ -7,10 +7,6 @@ import (
 )
 
 const (
-	// tickEvery is the time between two ticks while calls are in flight or a
-	// host is suspected.
-	tickEvery = 50 * time.Millisecond
-
 	turnEvery   = 500 * time.Millisecond // between two looks at the generations
 	maxStall    = 500 * time.Millisecond
 	stallFactor = 8                // latencies without an answer that are a stall
@@ -38,10 +34,10 @@ func (b *Balancer) Tick(now time.Duration) time.Duration {
 	for i := range b.hosts {
 		next = min(next, b.tickHost(int32(i), turn, now))
 	}
-	if turn {
-		b.checkLosses()
+	if turn && b.checkLosses() {
+		next = now + lb.TickAfter // other latencies, other stalls
 	}
-	if b.shed != 0 {
+	if b.shed|b.limit != 0 {
 		next = min(next, b.nextShed)
 	}
 	return next
@@ -70,8 +66,8 @@ func (b *Balancer) tickHost(i int32, turn bool, now time.Duration) time.Duration
 		b.turnGeneration(h, now)
 	}
 	next := lb.Never
-	if h.inFlight > 0 || h.has(suspect) {
-		next = now + tickEvery
+	if h.inFlight > 0 {
+		next = b.nextTurn
 	}
 	if h.state == up {
 		return min(next, b.tickUp(i, now))
@@ -81,26 +77,26 @@ func (b *Balancer) tickHost(i int32, turn bool, now time.Duration) time.Duration
 
 func (b *Balancer) tickUp(i int32, now time.Duration) time.Duration {
 	h := &b.hosts[i]
-	if h.inFlight > 0 && !h.has(suspect) && b.stalls(h, now) {
-		b.suspect(i, stalled, now)
+	next := lb.Never
+	if h.inFlight > 0 && !h.has(suspect) && b.cfg.Probe {
+		next = b.stall(i, now)
 	}
 	if h.cold == 0 {
-		return lb.Never
+		return next
 	}
-	next := lb.Never
 	if h.has(ramping) {
 		if end := b.coldOf(i).rampFrom + b.cfg.Ramp; now >= end {
 			h.clear(ramping)
 			b.chill(i).owed = 0
 		} else {
-			next = end
+			next = min(next, end)
 		}
 	}
 	if h.row >= b.doubt && h.inFlight == 0 && !h.has(measure) {
 		if b.mayTest(i, now) {
 			h.set(measure)
 		} else {
-			next = min(next, max(b.coldOf(i).nextProbe, now+tickEvery))
+			next = min(next, b.testAt(i, now))
 		}
 	}
 	if b.plain(i, now) {
@@ -109,11 +105,21 @@ func (b *Balancer) tickUp(i int32, now time.Duration) time.Duration {
 	return next
 }
 
-// stalls reports whether the host owes an answer for too long.
-func (b *Balancer) stalls(h *host, now time.Duration) bool {
+// stall suspects a host that owes an answer for too long, and returns when it
+// would be.
+func (b *Balancer) stall(i int32, now time.Duration) time.Duration {
+	h := &b.hosts[i]
 	owes := time.Duration(toMS(now)-h.quiet) * time.Millisecond
 	latency := time.Duration(h.latency) * time.Microsecond
-	return owes > max(b.cfg.StallMin, min(stallFactor*latency, maxStall))
+	limit := max(b.cfg.StallMin, min(stallFactor*latency, maxStall))
+	if owes <= limit {
+		return now.Truncate(time.Millisecond) + limit.Truncate(time.Millisecond) + time.Millisecond - owes
+	}
+	if calm := b.coldOf(i).calm; now < calm {
+		return calm
+	}
+	b.suspect(i, stalled, now)
+	return lb.Never
 }
 
 func (b *Balancer) tickOut(i int32, now time.Duration) time.Duration {
@@ -126,11 +132,13 @@ func (b *Balancer) tickOut(i int32, now time.Duration) time.Duration {
 	case c.reason == dead && b.cfg.Probe:
 		b.probe(i, max(c.since, c.heard))
 		return lb.Never
+	case h.drained():
+		return lb.Never
 	case b.mayTest(i, now):
 		b.beginTrial(i, now)
 		return lb.Never
 	}
-	return now + tickEvery
+	return b.testAt(i, now)
 }
 
 // turnGeneration forgets the calls of the older generation that nobody has
@@ -154,19 +162,21 @@ func (b *Balancer) turnGeneration(h *host, now time.Duration) {
 	h.clear(answered)
 }
 
-// checkLosses turns Little's law off where too many reports are lost. What was
-// learned by it is void then.
-func (b *Balancer) checkLosses() {
+// checkLosses turns Little's law off where too many reports are lost, until it
+// is half as many. What was learned by it is void then, and it reports so.
+func (b *Balancer) checkLosses() (void bool) {
 	off := b.turnForgotten*lossLimit > b.turnEnds
-	if off && !b.littleOff {
+	if void = off && b.littleUsed; void {
 		if mean, ok := b.meanLatency(); ok {
 			for i := range b.hosts {
 				b.hosts[i].latency = mean
 			}
 		}
+		b.littleUsed = false
 	}
-	b.littleOff = off
+	b.littleOff = off || b.littleOff && 2*b.turnForgotten*lossLimit > b.turnEnds
 	if b.turnEnds > lossMemory {
 		b.turnEnds, b.turnForgotten = b.turnEnds/2, b.turnForgotten/2
 	}
+	return void
 }

@@ -22,16 +22,35 @@ func (b *Balancer) mayTest(i int32, now time.Duration) bool {
 	if now < c.nextProbe {
 		return false
 	}
-	idle := now - c.since
-	if h := &b.hosts[i]; h.state == up {
-		idle = time.Duration(toMS(now)-h.lastEnd) * time.Millisecond
-	}
-	gone := b.picks - max(c.outPicks, b.testPicks)
-	if gone < uint64(b.cfg.TestEvery) && idle < testAnyway {
+	if b.picksLeft(c) > 0 && b.untested(i, now) < testAnyway {
 		return false
 	}
 	b.testPicks = b.picks
 	return true
+}
+
+// picksLeft returns how many picks of the service have to come before a host may
+// be tested.
+func (b *Balancer) picksLeft(c *cold) uint64 {
+	gone := b.picks - max(c.outPicks, b.testPicks)
+	return uint64(b.cfg.TestEvery) - min(gone, uint64(b.cfg.TestEvery))
+}
+
+// untested returns for how long no call can have told anything of the host.
+func (b *Balancer) untested(i int32, now time.Duration) time.Duration {
+	if h := &b.hosts[i]; h.state == up {
+		return time.Duration(toMS(now)-h.lastEnd) * time.Millisecond
+	}
+	return now - b.coldOf(i).since
+}
+
+// testAt returns when a host may be tested if nothing is picked until then.
+func (b *Balancer) testAt(i int32, now time.Duration) time.Duration {
+	c := b.coldOf(i)
+	if b.picksLeft(c) == 0 {
+		return c.nextProbe
+	}
+	return max(c.nextProbe, now+testAnyway-b.untested(i, now))
 }
 
 // beginTrial lets single calls test an ejected host.

@@ -43,10 +43,11 @@ func (b *Balancer) Update(endpoints []route.Endpoint, now time.Duration) {
 			b.join(int32(i), now)
 		}
 	}
+	joined := len(b.hosts) - newcomers
 	b.sweep(now)
 	b.relate()
 	b.rebuild()
-	b.baseProbes(now)
+	b.baseProbes(joined, now)
 }
 
 // place gives the host the weight and the zone of the endpoint. A host that was
@@ -179,10 +180,13 @@ func (b *Balancer) remove(i int32, now time.Duration) {
 	b.hosts, b.ids, b.added, b.zones = b.hosts[:last], b.ids[:last], b.added[:last], b.zones[:last]
 }
 
-// baseProbes draws the order of the first probes of hosts that joined.
-func (b *Balancer) baseProbes(now time.Duration) {
-	if !b.cfg.Probe || len(b.base) == 0 {
+// baseProbes spreads the first probes over time, in an order drawn anew, after so
+// many hosts joined. Those that wait already do not wait for longer.
+func (b *Balancer) baseProbes(joined int, now time.Duration) {
+	if !b.cfg.Probe {
 		b.base = b.base[:0]
+	}
+	if joined == 0 || len(b.base) == 0 {
 		return
 	}
 	for i := len(b.base) - 1; i > 0; i-- {
@@ -190,5 +194,9 @@ func (b *Balancer) baseProbes(now time.Duration) {
 		b.base[i], b.base[j] = b.base[j], b.base[i]
 	}
 	b.baseGap = baseTime / time.Duration(len(b.base))
-	b.nextBase = now + time.Duration(b.random.float()*float64(b.baseGap))
+	next := now + time.Duration(b.random.float()*float64(b.baseGap))
+	if len(b.base) > joined {
+		next = min(next, b.nextBase)
+	}
+	b.nextBase = next
 }

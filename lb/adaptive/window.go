@@ -23,14 +23,14 @@ const (
 	slowMemory = 1024
 )
 
-// units returns nats as units of host.score.
-func units(nats float64) uint16 { return uint16(math.Round(min(nats, 255) * scoreUnit)) }
+// units returns nats as units of host.score, at least one: else no window would
+// ever close.
+func units(nats float64) uint16 { return uint16(max(1, math.Round(min(nats, 255)*scoreUnit))) }
 
 // windowOK takes a success into the window of the host, which closes when the
 // score says that the bad spell is over.
 func (b *Balancer) windowOK(h *host) {
-	h.fastRate -= h.fastRate / fastMemory
-	h.slowRate -= h.slowRate / slowMemory
+	h.fastRate, h.slowRate = decay(h.fastRate, fastMemory), decay(h.slowRate, slowMemory)
 	if h.failures == 0 {
 		return
 	}
@@ -55,6 +55,16 @@ func (b *Balancer) windowFailed(h *host, now time.Duration) {
 	h.failures++
 	h.bound()
 	h.score = uint16(min(uint32(h.score)+uint32(b.up), math.MaxUint16))
+}
+
+// decay takes a success into an error rate. It stops far below any rate that
+// matters: after 10,000 more successes the number would be denormal, with which
+// processors compute a hundred times slower.
+func decay(rate, memory float32) float32 {
+	if rate -= rate / memory; rate < 1e-9 {
+		return 0
+	}
+	return rate
 }
 
 func (h *host) closeWindow() { h.calls, h.failures, h.score, h.nextCheck = 0, 0, 0, 0 }
@@ -116,7 +126,7 @@ func (b *Balancer) evidenceLimit(i int32) float64 {
 }
 
 // others returns the median error rate of the other hosts in rotation, 1 if
-// there is none. The rate of a host is the largest of its means and, in a bad
+// there is none: therefore no failures eject the last one. The rate of a host is the largest of its means and, in a bad
 // spell of three failures, that of its window: the median with current windows
 // neither hides several bad hosts nor lags a common disturbance.
 func (b *Balancer) others(i int32) float64 {
@@ -149,21 +159,19 @@ func (h *host) errorRate() float32 {
 }
 
 // mayEject reports whether evidence may eject one more host: at most MaxEjected
-// of the hosts that are not dead, counted after the ejection, though always
-// one, and never the last in rotation.
+// of the hosts that are not dead, counted after the ejection, though always one.
 func (b *Balancer) mayEject() bool {
-	ejected, alive, rotation := 0, 0, 0
+	ejected, alive := 0, 0
 	for i := range b.hosts {
 		h := &b.hosts[i]
 		switch {
 		case h.drained():
 		case h.state == up:
 			alive++
-			rotation++
 		case b.coldOf(int32(i)).reason == rate:
 			alive++
 			ejected++
 		}
 	}
-	return rotation > 1 && float64(ejected+1) <= max(1, b.cfg.MaxEjected*float64(alive))
+	return float64(ejected+1) <= max(1, b.cfg.MaxEjected*float64(alive))
 }
