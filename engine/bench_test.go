@@ -95,3 +95,11 @@ func TestPoliciesDoNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkBalancing(b *testing.B) {
+	e := benchEngine(10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Balancing()
+	}
+}
