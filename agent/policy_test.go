@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -141,4 +142,30 @@ func TestPolicyMetrics(t *testing.T) {
 	s.dns.push(key12)
 	eventually(t, "the service has no hosts", func() bool { return !s.engine.Served(key12) })
 	want(`ejections_by_reason_total{reason="row"} 1`, "ejections_total 1", "shadow_ejections_total 1", "shadow_ejected_picks_total 1")
+}
+
+// Settings outlive the agent in its snapshot, and so does what it says of the ones
+// that it does not understand.
+func TestSettingsOfSnapshot(t *testing.T) {
+	file, log := filepath.Join(t.TempDir(), "routes"), newLines()
+	s := startSystem(t, func(c *Config) { c.Snapshot = file })
+	s.dns.set(key12, hostsN(2)...)
+	s.program(0).served(key12)
+	s.dns.settle(key12, hostsN(2), "horoscope", "on", "policy", "adaptive")
+	eventually(t, "the settings arrive", func() bool {
+		d, _ := s.Hosts(key12)
+		return d.Policy == "adaptive"
+	})
+	s.stop()
+	s.dns.stop()
+	a, _ := startAgent(t, func(c *Config) {
+		c.Snapshot, c.Log = file, log.logger()
+		c.DNS.Addrs = []string{s.dns.addr.String()}
+		c.Reporter.Addrs = []string{s.reporter.addr.String()}
+	})
+	eventually(t, "the routes are restored", func() bool { return a.engine.Known() })
+	if d, _ := a.Hosts(key12); d.Policy != "adaptive" || d.Settings["policy"] != "adaptive" {
+		t.Errorf("restored as %+v", d.ServiceInfo)
+	}
+	eventually(t, "the setting is told", func() bool { return log.count("agent: settings are ignored") == 1 })
 }

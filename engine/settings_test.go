@@ -159,3 +159,22 @@ func TestUpdateTimeoutOfService(t *testing.T) {
 		t.Error("the timeout of a service without hosts outlives its settings")
 	}
 }
+
+func TestExplainHost(t *testing.T) {
+	e := settledEngine(classicBase())
+	e.pick(key12, 0)
+	e.routed(key12, 3, 0, settings("evidence", "40"))
+	host := hostsN(3)[1]
+	if h, s, ok := e.ExplainHost(key12, host, 3); !ok || h.Host != host || len(s) != 1 {
+		t.Errorf("%+v, %v, %v", h, s, ok)
+	}
+	for what, ok := range map[string]bool{
+		"more hosts than that": func() bool { _, _, ok := e.ExplainHost(key12, host, 2); return ok }(),
+		"no such host":         func() bool { _, _, ok := e.ExplainHost(key12, route.Host{IP: 9, Port: 9}, 3); return ok }(),
+		"no such service":      func() bool { _, _, ok := e.ExplainHost(route.Key{Modid: 9}, host, 3); return ok }(),
+	} {
+		if ok {
+			t.Errorf("%s: explained", what)
+		}
+	}
+}

@@ -25,6 +25,9 @@ func TestSentence(t *testing.T) {
 		{"some failures", func(c *subject) { report(c, 10, true, 0); report(c, 2, false, 0) }, 20 * time.Second,
 			"idle since 11:59:40 (20 s). 2 of 12 calls failed in the window of 15 s. Ejected above 10 % failures, now 1.04 % with 180 virtual calls; " +
 				"at 15 failures in a row, now 2; or if 70 % of the window fail, which ends with the first report from now on."},
+		{"a window later", func(c *subject) { report(c, 1, true, 15*time.Second) }, 20 * time.Second,
+			"idle since 11:59:40 (20 s). No call in the window of 15 s. Ejected above 10 % failures, now 0 % with 180 virtual calls; " +
+				"at 15 failures in a row, now 0; or if 70 % of the window fail, which ends with the first report after 10 s more."},
 		{"failures in a row", func(c *subject) { report(c, 15, false, time.Second); report(c, 1, true, time.Second) }, 2 * time.Second,
 			"overload since 11:59:59 (1 s): failures in a row 15 >= 15. 0 of 1 call failed since then. Back above 50 % successes, now 16.7 % with 5 virtual calls; " +
 				"after 15 successes in a row, now 1; or with the first report after 14 s more. One pick in 11 tries an ejected host."},

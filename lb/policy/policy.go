@@ -100,8 +100,8 @@ func (c *Config) Renew(have lb.Balancer, seed uint64, now time.Duration) lb.Bala
 		return first
 	}
 	second := c.find(c.Shadow, have, seed, now)
-	if b, ok := have.(*shadow.Balancer); ok && b.First() == first && b.Shadow() == second {
-		return b
+	if b, ok := have.(*shadow.Balancer); ok && b.First() == first {
+		return b // so the second one is that of before, too
 	}
 	return shadow.New(first, second)
 }

@@ -195,6 +195,21 @@ func other(name string) string {
 	return Classic
 }
 
+// The value of a setting that changed is the one that decides.
+func TestRenewReconfigures(t *testing.T) {
+	cfg := DefaultConfig()
+	b := cfg.New(1)
+	b.Update(route.AppendEndpoints(nil, []route.Host{{IP: 1, Port: 1}, {IP: 2, Port: 1}}), 0)
+	strict, _ := cfg.With([]route.Setting{{Name: "evidence", Value: "2"}})
+	b = strict.Renew(b, 1, 0)
+	for range 4 { // 12 nats
+		b.Observe(route.Host{IP: 1, Port: 1}, lb.Outcome{Failed: 1}, 0)
+	}
+	if c := b.Counters(); c.EjectedRate != 1 {
+		t.Errorf("4 failures in a row, evidence = 2: %+v", c)
+	}
+}
+
 // A balancer that looked on takes over when its policy is chosen, and a shadow that
 // is turned on or off leaves the first balancer as it is.
 func TestRenewWithShadow(t *testing.T) {

@@ -128,7 +128,6 @@ func (b *Balancer) follow() {
 // review finds the hosts that the second balancer has ejected: after an Update
 // some are gone.
 func (b *Balancer) review() {
-	b.follow()
 	clear(b.ejected)
 	for _, s := range b.second.Explain(nil) {
 		if s.Ejected {

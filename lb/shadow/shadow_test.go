@@ -152,8 +152,45 @@ func TestClassicLooksOn(t *testing.T) {
 	for range 6 {
 		b.Observe(host(0), lb.Outcome{OK: 1}, 0)
 	}
-	if c := b.Counters(); c.ShadowReinstated != 1 {
-		t.Errorf("%+v after 6 successes", c)
+	b.Assign(host(0), 0)
+	if c := b.Counters(); c.ShadowReinstated != 1 || c.ShadowPicks != 1 {
+		t.Errorf("%+v after 6 successes and one more call", c)
+	}
+}
+
+// What the second balancer does is no effect for those who count calls; but the probes
+// that it wants, and the time at which it is to be ticked, are.
+func TestEffects(t *testing.T) {
+	b := New(newAdaptive(), newClassic())
+	b.Update(endpoints(1), 0)
+	if effect := b.Observe(host(0), lb.Outcome{OK: 1}, 15*time.Second); effect != lb.Counted {
+		t.Errorf("effect %b of a call that closes the window of classic, want %b", effect, lb.Counted)
+	}
+	for _, b := range []*Balancer{New(newAdaptive(), newClassic()), New(newClassic(), newAdaptive())} {
+		b.Update(endpoints(1), 0)
+		b.Pick(time.Second, route.Host{})
+		if next := b.Tick(time.Second); next > time.Second+lb.TickAfter {
+			t.Errorf("next tick at %v with a call under way", next)
+		}
+		if effect := b.Observe(host(0), lb.Outcome{Failed: 1, Kind: lb.KindRefused}, time.Second); effect != lb.Counted|lb.Asked {
+			t.Errorf("effect %b of a refused call, want %b", effect, lb.Counted|lb.Asked)
+		}
+	}
+}
+
+// An ejection by a probe is seen at once.
+func TestProbeEjects(t *testing.T) {
+	b := New(newClassic(), newAdaptive())
+	b.Update(endpoints(2), 0)
+	for i := range 2 {
+		b.Probed(host(i), lb.ProbeOK, 0)
+	}
+	b.Observe(host(0), lb.Outcome{Failed: 1, Kind: lb.KindRefused}, 2*time.Second)
+	for _, p := range b.Probes(nil) {
+		b.Probed(p.Host, lb.ProbeRefused, 2*time.Second)
+	}
+	if c := b.Counters(); c.ShadowEjected != 1 {
+		t.Errorf("%+v", c)
 	}
 }
 
