@@ -60,7 +60,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a.events = newEvents(&a.cfg, a.engine, a.checks, a.reports.client.Loop())
 	a.prober = newProber(&a.cfg, a.engine, a.events.wake)
-	a.ports = &ports{engine: a.engine, clock: a.cfg.Clock, pull: a.dns.pull, changed: a.events.wake, asked: a.prober.wake}
+	a.ports = &ports{engine: a.engine, clock: a.cfg.Clock, pull: a.dns.pull, changed: a.events.wake, asked: a.prober.wake, tickets: newTickets(cfg.run)}
 	a.metrics = newMetrics(a)
 	return a, nil
 }

@@ -16,10 +16,16 @@ import (
 )
 
 // hotPorts returns the handlers over services 1/0 .. 1/(n-1) with so many
-// hosts, of which some are ejected.
+// hosts, of which some are ejected, balanced by policy classic.
 func hotPorts(t testing.TB, services, hosts, ejected int) *ports {
+	return hotPortsOf(t, "classic", services, hosts, ejected)
+}
+
+func hotPortsOf(t testing.TB, policy string, services, hosts, ejected int) *ports {
 	t.Helper()
-	e := testEngine()
+	cfg := Config{Policy: policy}
+	cfg.setDefaults()
+	e := newEngine(&cfg)
 	start := time.Now()
 	p := &ports{
 		engine:  e,
@@ -27,6 +33,7 @@ func hotPorts(t testing.TB, services, hosts, ejected int) *ports {
 		pull:    func(key route.Key) { t.Errorf("service %v is pulled", key) },
 		changed: func() {},
 		asked:   func() {},
+		tickets: newTickets(1 << 60),
 	}
 	for i := range services {
 		key := route.Key{Modid: 1, Cmdid: int32(i)}
@@ -48,10 +55,16 @@ func reportBody(cmdid int, h route.Host, retcode int32) []byte {
 	return larspb.CallReport{Modid: 1, Cmdid: int32(cmdid), HasHost: true, IP: int32(h.IP), Port: int32(h.Port), Retcode: retcode}.Append(nil)
 }
 
-// The handlers of the three messages allocate nothing, for services with and
-// without hosts, and for garbage.
+// The handlers of the three messages allocate nothing, whatever the policy, for
+// programs with tickets and without, for services with and without hosts, and for
+// garbage.
 func TestHandlersDoNotAllocate(t *testing.T) {
-	p := hotPorts(t, 10, 5, 1)
+	for _, policy := range []string{"classic", "adaptive"} {
+		t.Run(policy, func(t *testing.T) { testHandlersDoNotAllocate(t, hotPortsOf(t, policy, 10, 5, 1)) })
+	}
+}
+
+func testHandlersDoNotAllocate(t *testing.T, p *ports) {
 	p.pull = func(route.Key) {}
 	buf := make([]byte, 0, larspb.MaxDatagramBody)
 	p.getHost(buf, getHostBody(77)) // from now on a service without hosts
@@ -62,6 +75,7 @@ func TestHandlersDoNotAllocate(t *testing.T) {
 		"GetRoute":       func() { p.getRoute(buf, getRouteBody1) },
 		"Report":         func() { i++; p.report(reportBodies[i%2]) },
 		"Report, nobody": func() { p.report(reportBody77) },
+		"ticket":         func() { p.getHost(buf, getHostLevelled); i++; p.report(reportsTold[i%len(reportsTold)]) },
 		"garbage":        func() { p.getHost(buf, garbageBody); p.getRoute(buf, garbageBody); p.report(garbageBody) },
 	} {
 		if n := testing.AllocsPerRun(1000, handle); n != 0 {
@@ -76,8 +90,21 @@ var (
 	getRouteBody1 = larspb.RouteQuery{Modid: 1, Cmdid: 1, Seq: 9}.Append(nil)
 	reportBodies  = [][]byte{reportBody(1, hostN(2), 0), reportBody(1, hostN(2), 1)}
 	reportBody77  = reportBody(77, hostN(2), 1)
-	garbageBody   = []byte{0x08}
+
+	getHostLevelled = larspb.HostQuery{Modid: 1, Cmdid: 1, Level: 1, HasAvoid: true, AvoidIP: int32(hostN(1).IP), AvoidPort: int32(hostN(1).Port)}.Append(nil)
+	reportsTold     = [][]byte{
+		reportTold(larspb.CallReport{Ticket: newTickets(1 << 60).issue(0), LatencyUS: 900}),
+		reportTold(larspb.CallReport{Ticket: newTickets(1 << 60).issue(0), Retcode: 1, Kind: larspb.Kind_KIND_REFUSED}),
+		reportTold(larspb.CallReport{Ticket: newTickets(1 << 60).issue(0), Kind: larspb.Kind_KIND_IGNORED}),
+	}
+	garbageBody = []byte{0x08}
 )
+
+// reportTold returns a report of service 1/1 by a program that knows tickets.
+func reportTold(r larspb.CallReport) []byte {
+	r.Modid, r.Cmdid, r.HasHost, r.IP, r.Port = 1, 1, true, int32(hostN(2).IP), int32(hostN(2).Port)
+	return r.Append(nil)
+}
 
 // The whole way through the reactor allocates nothing either.
 func TestUDPDoesNotAllocate(t *testing.T) {
@@ -105,12 +132,18 @@ func TestUDPDoesNotAllocate(t *testing.T) {
 }
 
 // forEachShape runs f for services small and large, with none, one and half of
-// their hosts ejected.
+// their hosts ejected, by each policy.
 func forEachShape(b *testing.B, f func(b *testing.B, p *ports, hosts int)) {
+	for _, policy := range []string{"classic", "adaptive"} {
+		b.Run(policy, func(b *testing.B) { forEachSize(b, policy, f) })
+	}
+}
+
+func forEachSize(b *testing.B, policy string, f func(b *testing.B, p *ports, hosts int)) {
 	for _, hosts := range []int{1, 5, 50, 500} {
 		for _, ejected := range slices.Compact([]int{0, min(1, hosts-1), hosts / 2}) {
 			b.Run(fmt.Sprintf("hosts=%d/ejected=%d", hosts, ejected), func(b *testing.B) {
-				p := hotPorts(b, 100, hosts, ejected)
+				p := hotPortsOf(b, policy, 100, hosts, ejected)
 				p.pull = func(route.Key) {}
 				b.ReportAllocs()
 				f(b, p, hosts)

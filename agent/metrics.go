@@ -36,6 +36,7 @@ func newMetrics(a *Agent) *metrics.Set {
 	healthMetrics(set, a)
 	gauge(set, "dirty_services", "Services with results that are not reported yet.", func() uint64 { return uint64(a.engine.WaitingAll()) })
 	set.CounterFunc("bad_datagrams_total", "Datagrams that were no question; they get no answer.", a.ports.garbage)
+	set.CounterFunc("void_tickets_total", "Reports with a ticket of another run of the agent or older than 10 min, which count without it, and reports of ignored calls without a ticket, which count nowhere.", a.ports.void.Load)
 	set.CounterFunc("overflow_datagrams_total", "Datagrams that the kernel dropped because they came faster than the agent took them.", a.ports.overflow)
 	set.CounterFunc("receive_errors_total", "Failed system calls to receive datagrams.", a.ports.receiveErrors)
 	set.CounterFunc("unlogged_events_total", "Ejections and reinstatements without a log line, because there were too many at a time or the host was on trial again and again.", a.events.unlogged)

@@ -31,8 +31,10 @@ type ports struct {
 	pull    func(route.Key) // the route is to be pulled; must not block
 	changed func()          // the engine has events; must not block
 	asked   func()          // balancers want probes; must not block
+	tickets tickets
 
 	broken atomic.Uint64 // bodies that are no message
+	void   atomic.Uint64 // reports with a ticket that counts as none, and ignored calls without one
 
 	servers atomic.Pointer[[Ports]*reactor.UDPServer] // nil until listen
 }
@@ -140,16 +142,28 @@ func (p *ports) getHost(dst, body []byte) ([]byte, bool) {
 		p.broken.Add(1)
 		return dst, false
 	}
-	key := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}
-	host, _, verdict, pull := p.engine.Pick(key, route.Host{}, p.clock())
+	key, now := route.Key{Modid: q.Modid, Cmdid: q.Cmdid}, p.clock()
+	host, _, verdict, pull := p.engine.Pick(key, avoided(&q), now)
 	if pull {
 		p.pull(key)
 	}
 	a := larspb.HostAnswer{Seq: q.Seq, Modid: q.Modid, Cmdid: q.Cmdid, Retcode: int32(codeOf(verdict))}
 	if verdict == lb.Picked {
 		a.HasHost, a.IP, a.Port = true, int32(host.IP), int32(host.Port)
+		if q.Level > 0 {
+			a.Ticket = p.tickets.issue(now)
+		}
 	}
 	return a.Append(dst), true
+}
+
+// avoided returns the host that a program does not want again; the zero Host if
+// there is none, or none that can be called.
+func avoided(q *larspb.HostQuery) route.Host {
+	if !q.HasAvoid || q.AvoidPort < 1 || q.AvoidPort > 65535 {
+		return route.Host{}
+	}
+	return route.Host{IP: uint32(q.AvoidIP), Port: uint16(q.AvoidPort)}
 }
 
 // codeOf returns the return code that stands for a verdict.
@@ -191,19 +205,53 @@ func (p *ports) report(body []byte) {
 		p.broken.Add(1)
 		return
 	}
-	key := route.Key{Modid: r.Modid, Cmdid: r.Cmdid}
+	key, now := route.Key{Modid: r.Modid, Cmdid: r.Cmdid}, p.clock()
 	host := route.Host{IP: uint32(r.IP), Port: uint16(r.Port)}
-	outcome := lb.Outcome{OK: 1}
-	if r.Retcode != 0 {
-		outcome = lb.Outcome{Failed: 1}
+	outcome := outcomeOf(&r, p.tickets.read(r.Ticket, now))
+	if outcome.Ticket == 0 && (r.Ticket != 0 || outcome.Kind == lb.KindIgnored) {
+		p.void.Add(1)
 	}
-	effect := p.engine.Observe(key, host, outcome, p.clock())
+	if outcome.Ticket == 0 && outcome.Kind == lb.KindIgnored {
+		return // it may never have been picked
+	}
+	effect := p.engine.Observe(key, host, outcome, now)
 	if effect&lb.Changed != 0 {
 		p.changed()
 	}
 	if effect&lb.Asked != 0 {
 		p.asked()
 	}
+}
+
+// outcomeOf returns what a report says. Whether the call worked is what the return
+// code says, as ever; the kind is only how it failed, or that the call is not to
+// be judged.
+func outcomeOf(r *larspb.CallReport, ticket lb.Ticket) lb.Outcome {
+	o := lb.Outcome{Ticket: ticket, Latency: time.Duration(r.LatencyUS) * time.Microsecond}
+	switch {
+	case r.Kind == larspb.Kind_KIND_IGNORED:
+		o.Kind = lb.KindIgnored
+	case r.Retcode == 0:
+		o.OK = 1
+	default:
+		o.Failed, o.Kind = 1, kindOf(r.Kind)
+	}
+	return o
+}
+
+// kindOf returns how a call failed, unknown for what is no kind.
+func kindOf(k larspb.Kind) lb.Kind {
+	switch k {
+	case larspb.Kind_KIND_REFUSED:
+		return lb.KindRefused
+	case larspb.Kind_KIND_TIMEOUT:
+		return lb.KindTimeout
+	case larspb.Kind_KIND_ERROR:
+		return lb.KindError
+	case larspb.Kind_KIND_OVERLOADED:
+		return lb.KindOverloaded
+	}
+	return lb.KindUnknown
 }
 
 // overflow returns the number of datagrams that the kernel dropped because they

@@ -13,6 +13,7 @@ import (
 
 	"lars.internal/engine"
 	"lars.internal/larspb"
+	"lars.internal/lb/adaptive"
 	"lars.internal/route"
 )
 
@@ -51,17 +52,28 @@ func frameOf(t *testing.T, frames map[string][]byte, name string) []byte {
 // An agent between C++ peers, byte for byte: it pulls as a C++ agent does, takes
 // the answer of a C++ dns, answers C++ programs and reports to a C++ reporter.
 func TestBetweenCppPeers(t *testing.T) {
+	for _, policy := range []string{"classic", "adaptive"} {
+		t.Run(policy, func(t *testing.T) { testBetweenCppPeers(t, policy) })
+	}
+}
+
+func testBetweenCppPeers(t *testing.T, policy string) {
 	frames := loadVectors(t)
 	vector := func(name string) []byte { return frameOf(t, frames, name) }
 	var pull []byte
 	dns := startPeer(t, func(conn net.Conn, id int32, body []byte) {
-		pull = append([]byte{byte(id), 0, 0, 0, byte(len(body)), 0, 0, 0}, body...)
+		var q larspb.RouteQuery
+		if q.Parse(body) == nil && q.Modid == key12.Modid { // not the question of a connection without services
+			pull = append([]byte{byte(id), 0, 0, 0, byte(len(body)), 0, 0, 0}, body...)
+		}
 		conn.Write(vector("GetRouteResponse 1/2 with two hosts"))
 	})
 	reporter := startReporter(t)
 	a, _ := startAgent(t, func(c *Config) {
 		c.DNS.Addrs = []string{dns.addr.String()}
 		c.Reporter.Addrs = []string{reporter.addr.String()}
+		c.Policy, c.Adaptive = policy, adaptive.DefaultConfig()
+		c.Adaptive.Probe = false // the hosts are those of the capture
 	})
 	p := newProgram(t, a, 0)
 	p.served(key12)
