@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 
 	"lars.internal/route"
@@ -33,6 +34,23 @@ func (db *DB) Routes(ctx context.Context, filter, after *route.Key, limit int) (
 		return err
 	})
 	return page, err
+}
+
+// ServicesOf returns those of the services that have hosts or settings, as Routes
+// does, in the order of keys.
+func (db *DB) ServicesOf(ctx context.Context, keys []route.Key) ([]route.Service, error) {
+	var services []route.Service
+	what := fmt.Sprintf("read %d services", len(keys))
+	err := db.attempt(ctx, db.options.QueryTimeout, what, func(ctx context.Context) error {
+		tx, err := db.beginRead(ctx)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		services, err = db.services(ctx, tx, keys)
+		return err
+	})
+	return services, err
 }
 
 // page returns limit services unless there are no more. Of some services nothing

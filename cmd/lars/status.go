@@ -22,7 +22,8 @@ type statusRow struct {
 	Succ    uint32         `json:"succ"`
 	Err     uint32         `json:"err"`
 	Ejected bool           `json:"ejected"`
-	InRoute bool           `json:"in_route"` // false: the service has no such host any more
+	InRoute bool           `json:"in_route"`          // false: it may not be called
+	Drained bool           `json:"drained,omitempty"` // and is to be called again later
 	Time    time.Time      `json:"time"`
 	Age     float64        `json:"age_seconds"`
 }
@@ -39,8 +40,8 @@ func newStatus(s *settings) *cobra.Command {
 		Short: "Show the call statistics that agents reported",
 		Long: `Show the call statistics that agents reported to the report service: for each host as
 each calling machine sees it, the calls of the last window, whether it is ejected, and how
-old the report is. Hosts that are no longer in the route of their service are marked;
-lars-reporter removes their rows after [reporter] retention.`,
+old the report is. Hosts that are drained, or no longer in the route of their service, are
+marked; lars-reporter removes the rows that no report renews after [reporter] retention.`,
 		Example: "  lars status 1/2",
 	}
 	c.Flags().IntVar(&limit, "limit", 1000, "rows at most, 1..10000")
@@ -64,7 +65,7 @@ func (s *settings) status(ctx context.Context, db *store.DB, filter *route.Key, 
 		return err
 	}
 	slices.SortStableFunc(statuses, newestFirst)
-	routes, err := db.Hosts(ctx, services(statuses))
+	routes, err := db.ServicesOf(ctx, services(statuses))
 	if err != nil {
 		return err
 	}
@@ -111,13 +112,24 @@ func newestFirst(a, b route.CallStatus) int {
 	return cmp.Or(cmp.Compare(b.Time, a.Time), a.Key.Compare(b.Key), a.Host.Compare(b.Host), cmp.Compare(a.Caller, b.Caller))
 }
 
-func statusRows(from []route.CallStatus, routes map[route.Key][]route.Host, now time.Time) []statusRow {
+func statusRows(from []route.CallStatus, routes []route.Service, now time.Time) []statusRow {
+	type place struct {
+		key  route.Key
+		host route.Host
+	}
+	drained := make(map[place]bool) // of all hosts that the services have
+	for _, v := range routes {
+		for _, m := range v.Hosts {
+			drained[place{v.Key, m.Host}] = m.Drained
+		}
+	}
 	rows := make([]statusRow, len(from))
 	for i, st := range from {
 		at := time.Unix(st.Time, 0)
+		out, known := drained[place{st.Key, st.Host}]
 		rows[i] = statusRow{
 			Service: st.Key.String(), Host: st.Host.AddrPort(), Caller: addrOf(st.Caller),
-			Succ: st.Succ, Err: st.Err, Ejected: st.Overload, InRoute: slices.Contains(routes[st.Key], st.Host),
+			Succ: st.Succ, Err: st.Err, Ejected: st.Overload, InRoute: known && !out, Drained: out,
 			Time: at, Age: now.Sub(at).Seconds(),
 		}
 	}
@@ -148,7 +160,10 @@ func (r *statusRow) state() string {
 	if r.Ejected {
 		state = "ejected"
 	}
-	if !r.InRoute {
+	switch {
+	case r.Drained:
+		state += ", drained"
+	case !r.InRoute:
 		state += ", not in the route"
 	}
 	return state

@@ -74,6 +74,26 @@ func TestFinding29StatusMarksHostsThatAreGone(t *testing.T) {
 	}
 }
 
+func TestStatusMarksDrainedHosts(t *testing.T) {
+	dsn := reported(t, statusOf(1, 0, false), statusOf(2, time.Hour, false))
+	lars(t, "host", "drain", hostOf(1).String(), "--dsn", dsn)
+	out, _ := lars(t, "status", "1/2", "--dsn", dsn)
+	lines := strings.Split(out, "\n")
+	for i, want := range []string{"STATE", "idle, drained", "idle, not in the route"} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d is %q, want one with %q", i+1, lines[i], want)
+		}
+	}
+	var rows []statusRow
+	out, _ = lars(t, "status", "--json", "--dsn", dsn)
+	if err := json.Unmarshal([]byte(out), &rows); err != nil {
+		t.Fatal(err)
+	}
+	if rows[0].InRoute || !rows[0].Drained || rows[1].Drained {
+		t.Errorf("got %+v, want the first drained", rows)
+	}
+}
+
 // --limit hid that there was more, no row said how old it was, and when reports
 // did not arrive any more nothing showed it.
 func TestFinding41StatusSaysWhatItLeavesOut(t *testing.T) {
