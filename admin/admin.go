@@ -5,6 +5,7 @@
 //	hosts, err := admin.ParseHosts([]string{"10.0.0.1:80", "10.0.0.2:80"})
 //	result, err := routes.Add(ctx, "ann", key, hosts)
 //	result, err = routes.Move(ctx, "ann", from, to, hosts)
+//	result, err = routes.Drain(ctx, "ann", hosts) // in all services
 //	err = routes.List(ctx, nil, func(s route.Service) error { ... })
 //
 // Every method is one transaction of the store, announced under one version.

@@ -15,6 +15,11 @@
 // therefore strictly ordered and never equal. C++ writers set the version to the
 // Unix time: it may go backwards then.
 //
+// Hosts. RouteData holds exactly the hosts that may be called: a C++ dns serves
+// every row of it. What else is known of a host, and a host that is drained, is in
+// RouteHost. A row there whose host is neither in RouteData nor drained was left
+// behind by a C++ writer: it means nothing, and edits remove it in time.
+//
 // Outcome. An edit was made, was not made, or, if the connection broke at the
 // commit and the database cannot be asked any more, ends with a *route.UnknownEditError.
 // Its id makes it safe to repeat.
