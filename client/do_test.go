@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,6 +42,17 @@ func TestDoReportsTheResult(t *testing.T) {
 			t.Errorf("%s: error %v, want exactly %v", name, err, want)
 		}
 		wantReport(t, reports, want != nil)
+	}
+}
+
+// An agent of before gives no ticket. It is told the rest all the same.
+func TestDoWithAnAgentOfBefore(t *testing.T) {
+	agent, reports := answering(t)
+	c := agent.newClient(testTimeout)
+	c.Do(testContext(t), 1, 2, func(context.Context, netip.AddrPort) error { return syscall.ECONNREFUSED })
+	r := receive(t, reports).report
+	if r.Ticket != 0 || r.LatencyUS == 0 || r.Kind != larspb.Kind_KIND_REFUSED || r.Retcode == 0 {
+		t.Errorf("reported %+v, want a refusal with its latency and no ticket", r)
 	}
 }
 
