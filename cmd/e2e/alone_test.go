@@ -42,6 +42,8 @@ var alone = []struct {
 	{"the only reporter hangs and is killed", testFinding02OnlyReporterHangs},
 	{"the network goes silent", testFinding46SilentCut},
 	{"connections that say nothing", testFinding47SilentConnections},
+	{"one host of three dies", testDeadHost},
+	{"one host of three dies under calls with a second try", testDeadHostRetry},
 	{"the demo ends well", testDemo},
 	{"the demo is interrupted", testDemoInterrupted},
 	{"the demo loses a server", testDemoWithoutReporter},
