@@ -169,7 +169,7 @@ func TestEffects(t *testing.T) {
 	for _, b := range []*Balancer{New(newAdaptive(), newClassic()), New(newClassic(), newAdaptive())} {
 		b.Update(endpoints(1), 0)
 		b.Pick(time.Second, route.Host{})
-		if next := b.Tick(time.Second); next > time.Second+lb.TickAfter {
+		if next := b.Tick(time.Second); next > 2*time.Second {
 			t.Errorf("next tick at %v with a call under way", next)
 		}
 		if effect := b.Observe(host(0), lb.Outcome{Failed: 1, Kind: lb.KindRefused}, time.Second); effect != lb.Counted|lb.Asked {
