@@ -86,7 +86,7 @@ func (f *fakeStore) Look(ctx context.Context) (mark route.Mark, err error) {
 	return mark, err
 }
 
-func (f *fakeStore) Load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (mark route.Mark, err error) {
+func (f *fakeStore) Load(ctx context.Context, into route.Sink) (mark route.Mark, err error) {
 	all := make(route.Routes)
 	var gate chan struct{}
 	err = f.call(ctx, "Load", func() {
@@ -107,10 +107,12 @@ func (f *fakeStore) Load(ctx context.Context, host func(route.Key, route.Endpoin
 	}
 	for key, r := range all {
 		for _, e := range r.Hosts {
-			host(key, e)
+			into.Host(key, e)
+			into.Row()
 		}
 		for _, s := range r.Settings {
-			setting(key, s)
+			into.Setting(key, s)
+			into.Row()
 		}
 	}
 	return mark, nil

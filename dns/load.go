@@ -107,19 +107,13 @@ func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.K
 	defer deadline.Stop()
 
 	services := make(route.Routes)
-	rows := 0
-	count := func() {
+	into, rows := services.Sink(), 0
+	into.Row = func() {
 		if rows++; rows%rowsPerGrace == 0 {
 			deadline.Reset(grace)
 		}
 	}
-	mark, err := store.Load(ctx, func(key route.Key, e route.Endpoint) {
-		services.AddHost(key, e)
-		count()
-	}, func(key route.Key, s route.Setting) {
-		services.AddSetting(key, s)
-		count()
-	})
+	mark, err := store.Load(ctx, into)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("load all routes: %w", context.Cause(ctx))
 	}

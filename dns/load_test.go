@@ -17,14 +17,15 @@ type slowStore struct {
 	interval time.Duration
 }
 
-func (s slowStore) Load(ctx context.Context, host func(route.Key, route.Endpoint), _ func(route.Key, route.Setting)) (route.Mark, error) {
+func (s slowStore) Load(ctx context.Context, into route.Sink) (route.Mark, error) {
 	for i := range s.rows {
 		select {
 		case <-time.After(s.interval):
 		case <-ctx.Done():
 			return route.Mark{}, ctx.Err()
 		}
-		host(route.Key{Modid: 1, Cmdid: int32(i)}, route.Endpoint{Host: route.Host{IP: 1, Port: 1}})
+		into.Host(route.Key{Modid: 1, Cmdid: int32(i)}, route.Endpoint{Host: route.Host{IP: 1, Port: 1}})
+		into.Row()
 	}
 	return route.Mark{Version: 7}, nil
 }

@@ -215,9 +215,9 @@ func (m *meter) Look(ctx context.Context) (route.Mark, error) {
 	return m.Store.Look(ctx)
 }
 
-func (m *meter) Load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (route.Mark, error) {
+func (m *meter) Load(ctx context.Context, into route.Sink) (route.Mark, error) {
 	m.count("Load")
-	return m.Store.Load(ctx, host, setting)
+	return m.Store.Load(ctx, into)
 }
 
 func (m *meter) Changed(ctx context.Context, after, upTo route.Mark) (route.Changes, error) {

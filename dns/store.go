@@ -15,10 +15,10 @@ type Store interface {
 	// means that something was recorded.
 	Look(ctx context.Context) (route.Mark, error)
 
-	// Load calls host for each host of each service and setting for each setting
-	// of each service, in any order, and returns the mark of the state that it
-	// read. It calls neither after it has returned.
-	Load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (route.Mark, error)
+	// Load hands each host and each setting of each service to a sink, in any
+	// order, and returns the mark of the state that it read. It calls nothing
+	// after it has returned.
+	Load(ctx context.Context, into route.Sink) (route.Mark, error)
 
 	// Changed returns what was recorded after one mark, up to another. If it
 	// may miss any service it fails with route.ErrHistoryGone, and returns

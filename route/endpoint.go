@@ -100,8 +100,18 @@ func sorted[E any](list []E, compare func(a, b E) int) []E {
 	return slices.Clip(slices.CompactFunc(list, func(a, b E) bool { return compare(a, b) == 0 }))
 }
 
+// Sink takes what a store reads.
+type Sink struct {
+	Host    func(Key, Endpoint)
+	Setting func(Key, Setting)
+	Row     func() // after each row that was read, whatever it says; nil: nothing
+}
+
 // Routes is a collection of the routes of services.
 type Routes map[Key]Route
+
+// Sink returns one that adds to the routes.
+func (m Routes) Sink() Sink { return Sink{Host: m.AddHost, Setting: m.AddSetting} }
 
 // AddHost appends a host to a service.
 func (m Routes) AddHost(key Key, e Endpoint) {

@@ -37,10 +37,6 @@ type hostDetail struct {
 	zone   string
 }
 
-func (db *DB) newDetails() *hostDetails {
-	return &hostDetails{db: db, hosts: make(map[memberKey]hostDetail), zones: make(map[string]string)}
-}
-
 // endpoint returns a host that may be called with what is known of it.
 func (d *hostDetails) endpoint(key route.Key, h route.Host) route.Endpoint {
 	e := route.Endpoint{Host: h, Weight: route.DefaultWeight}
@@ -50,28 +46,25 @@ func (d *hostDetails) endpoint(key route.Key, h route.Host) route.Endpoint {
 	return e
 }
 
-// readHosts reads rows of RouteHost. What makes no sense in one is reported and
+// details reads rows of RouteHost. A value that makes no sense is reported and
 // left at its default; the rest of the row counts.
-func (d *hostDetails) readHosts(ctx context.Context, from querier, where string, args ...any) error {
-	rows, err := from.QueryContext(ctx, selectDetails+where, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var r routeRow
+func (r *reader) details(ctx context.Context, where string, args ...any) (*hostDetails, error) {
+	d := &hostDetails{db: r.db, hosts: make(map[memberKey]hostDetail), zones: make(map[string]string)}
+	var row routeRow
 	var weight int64
 	var zone sql.RawBytes
-	for rows.Next() {
-		if err := rows.Scan(&r.modid, &r.cmdid, &r.ip, &r.port, &weight, &zone); err != nil {
+	err := r.each(ctx, selectDetails+where, args, func(rows *sql.Rows) error {
+		if err := rows.Scan(&row.modid, &row.cmdid, &row.ip, &row.port, &weight, &zone); err != nil {
 			return err
 		}
-		key, host, err := r.host()
+		key, host, err := row.host()
 		if err != nil {
-			continue // it belongs to no host that can be called
+			return nil // it belongs to no host that can be called
 		}
 		d.hosts[memberKey{key, host}] = hostDetail{d.weightOf(key, host, weight), d.zoneOf(key, host, zone)}
-	}
-	return rows.Err()
+		return nil
+	})
+	return d, err
 }
 
 func (d *hostDetails) weightOf(key route.Key, host route.Host, weight int64) uint32 {
@@ -99,16 +92,12 @@ func (d *hostDetails) skip(key route.Key, host route.Host, reason string) {
 	d.db.skip("RouteHost", key.String()+" "+host.String(), reason)
 }
 
-// eachSetting calls yield for each row of ServiceSetting that agents can take,
-// and reports the others. A service has its first MaxSettings by name.
-func (db *DB) eachSetting(ctx context.Context, from querier, yield func(route.Key, route.Setting), where string, args ...any) error {
-	rows, err := from.QueryContext(ctx, selectSettings+where+` ORDER BY modid, cmdid, name`, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
+// settings calls yield for each row of ServiceSetting that agents can take. A
+// service has its first MaxSettings by name.
+func (r *reader) settings(ctx context.Context, where string, args []any, yield func(route.Key, route.Setting)) error {
 	var last route.Key
-	for n := 0; rows.Next(); {
+	n := 0
+	return r.each(ctx, selectSettings+where+` ORDER BY modid, cmdid, name`, args, func(rows *sql.Rows) error {
 		var modid, cmdid int64
 		var s route.Setting
 		if err := rows.Scan(&modid, &cmdid, &s.Name, &s.Value); err != nil {
@@ -123,12 +112,12 @@ func (db *DB) eachSetting(ctx context.Context, from querier, yield func(route.Ke
 			err = checkSetting(s, n)
 		}
 		if err != nil {
-			db.skip("ServiceSetting", fmt.Sprintf("%d/%d %s", modid, cmdid, strings.ToValidUTF8(s.Name, "?")), err.Error())
-			continue
+			r.db.skip("ServiceSetting", fmt.Sprintf("%d/%d %s", modid, cmdid, strings.ToValidUTF8(s.Name, "?")), err.Error())
+			return nil
 		}
 		yield(key, s)
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 // checkSetting returns an error for a setting, the nth of its service, that

@@ -60,6 +60,13 @@ func TestDetailsAreRead(t *testing.T) {
 			e.Errorf("route of a service without details (-want +got):\n%s", diff)
 		}
 		e.want("services", len(e.services(db)), 2)
+		rows := 0 // of all three tables: who waits for them sees that they come
+		into := make(route.Routes).Sink()
+		into.Row = func() { rows++ }
+		if _, err := db.Load(e.Context(), into); err != nil {
+			e.Fatal(err)
+		}
+		e.want("rows read", rows, 5+5+3)
 		e.want("rows that were skipped", db.BadRows(), uint64(0))
 	})
 }

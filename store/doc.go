@@ -5,7 +5,7 @@
 //	if err != nil { ... }
 //	defer db.Close()
 //	err = db.CheckSchema(ctx, store.ForRoutes) // says how to make the tables
-//	mark, err := db.Load(ctx, routes.AddHost, routes.AddSetting)
+//	mark, err := db.Load(ctx, routes.Sink())
 //	changes, err := db.Changed(ctx, mark, newer) // newer, err := db.Look(ctx)
 //	result, err := db.EditRoutes(ctx, route.Edit{Who: "me", Changes: changes})
 //

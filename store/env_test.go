@@ -127,7 +127,7 @@ func (e *env) look(db *DB) route.Mark {
 func (e *env) load(db *DB) *route.Table {
 	e.Helper()
 	services := make(route.Routes)
-	mark, err := db.Load(e.Context(), services.AddHost, services.AddSetting)
+	mark, err := db.Load(e.Context(), services.Sink())
 	if err != nil {
 		e.Fatal(err)
 	}

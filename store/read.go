@@ -41,21 +41,21 @@ func scanVersion(row *sql.Row) (version uint64, err error) {
 	return version, err
 }
 
-// Load calls host for each host of each service and setting for each setting of
-// each service, in no particular order, and returns the mark of what it read:
-// one state of the database. A host may come twice only where the database lacks
-// the unique key. After an error what they got is incomplete.
-func (db *DB) Load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (route.Mark, error) {
+// Load hands each host and each setting of each service to a sink, in no
+// particular order, and returns the mark of what it read: one state of the
+// database. A host may come twice only where the database lacks the unique key.
+// After an error what the sink got is incomplete.
+func (db *DB) Load(ctx context.Context, into route.Sink) (route.Mark, error) {
 	var mark route.Mark
 	err := db.attempt(ctx, db.options.LoadTimeout, "load routes", func(ctx context.Context) error {
 		var err error
-		mark, err = db.load(ctx, host, setting)
+		mark, err = db.load(ctx, into)
 		return err
 	})
 	return mark, err
 }
 
-func (db *DB) load(ctx context.Context, host func(route.Key, route.Endpoint), setting func(route.Key, route.Setting)) (route.Mark, error) {
+func (db *DB) load(ctx context.Context, into route.Sink) (route.Mark, error) {
 	tx, err := db.beginRead(ctx)
 	if err != nil {
 		return route.Mark{}, err
@@ -67,56 +67,70 @@ func (db *DB) load(ctx context.Context, host func(route.Key, route.Endpoint), se
 	}
 	// RouteData is read last and by itself: a join would look up each of its rows
 	// in RouteHost, which is small or empty for most.
-	known := db.newDetails()
-	if err := known.readHosts(ctx, tx, anyDetail); err != nil {
+	r := db.reader(tx, into.Row)
+	known, err := r.details(ctx, anyDetail)
+	if err != nil {
 		return route.Mark{}, err
 	}
-	yielded := false
-	err = db.eachSetting(ctx, tx, func(k route.Key, s route.Setting) {
-		yielded = true
-		setting(k, s)
-	}, "")
+	handed := false
+	err = r.settings(ctx, "", nil, func(k route.Key, s route.Setting) {
+		handed = true
+		into.Setting(k, s)
+	})
 	if err == nil {
-		err = db.eachRow(ctx, tx, func(k route.Key, h route.Host) {
-			yielded = true
-			host(k, known.endpoint(k, h))
-		}, "")
+		err = r.hosts(ctx, "", nil, func(k route.Key, h route.Host) {
+			handed = true
+			into.Host(k, known.endpoint(k, h))
+		})
 	}
-	if err != nil && yielded {
-		// A second try would yield everything again.
+	if err != nil && handed {
+		// A second try would hand over everything again.
 		err = unrepeatable{err}
 	}
 	return mark, err
 }
 
-// eachRow calls yield for each host in RouteData.
-func (db *DB) eachRow(ctx context.Context, from querier, yield func(route.Key, route.Host), where string, args ...any) error {
-	rows, err := from.QueryContext(ctx, selectHosts+where, args...)
-	if err != nil {
-		return err
+// reader reads rows of routes. What makes no sense is reported and skipped.
+type reader struct {
+	db   *DB
+	from querier
+	row  func() // is called after each row
+}
+
+// reader returns one whose row may be nil.
+func (db *DB) reader(from querier, row func()) *reader {
+	if row == nil {
+		row = func() {}
 	}
-	return db.eachHost(rows, yield)
+	return &reader{db: db, from: from, row: row}
+}
+
+// each calls take for each row of a query.
+func (r *reader) each(ctx context.Context, query string, args []any, take func(*sql.Rows) error) error {
+	return each(ctx, r.from, func(rows *sql.Rows) error {
+		err := take(rows)
+		r.row()
+		return err
+	}, query, args...)
 }
 
 const selectHosts = `SELECT id, modid, cmdid, serverip, serverport FROM RouteData`
 
-// eachHost calls yield for each row of selectHosts that names a host, reports
-// the others, and closes rows.
-func (db *DB) eachHost(rows *sql.Rows, yield func(route.Key, route.Host)) error {
-	defer rows.Close()
-	var r routeRow
-	for rows.Next() {
-		if err := r.scan(rows); err != nil {
+// hosts calls yield for each row of RouteData that names a host.
+func (r *reader) hosts(ctx context.Context, where string, args []any, yield func(route.Key, route.Host)) error {
+	var row routeRow
+	return r.each(ctx, selectHosts+where, args, func(rows *sql.Rows) error {
+		if err := row.scan(rows); err != nil {
 			return err
 		}
-		key, host, err := r.host()
+		key, host, err := row.host()
 		if err != nil {
-			db.skip("RouteData", strconv.FormatInt(r.id, 10), err.Error())
-			continue
+			r.db.skip("RouteData", strconv.FormatInt(row.id, 10), err.Error())
+			return nil
 		}
 		yield(key, host)
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 // routeRow is a row of RouteData, whatever it holds.
@@ -196,14 +210,15 @@ func (db *DB) routesOf(ctx context.Context, keys []route.Key, all route.Routes) 
 	}
 	defer tx.Rollback()
 	where, args := db.dialect.anyOf(keys)
-	known := db.newDetails()
-	if err := known.readHosts(ctx, tx, where, args...); err != nil {
+	r := db.reader(tx, nil)
+	known, err := r.details(ctx, where, args...)
+	if err != nil {
 		return err
 	}
-	if err := db.eachSetting(ctx, tx, all.AddSetting, where, args...); err != nil {
+	if err := r.settings(ctx, where, args, all.AddSetting); err != nil {
 		return err
 	}
-	return db.eachRow(ctx, tx, func(k route.Key, h route.Host) { all.AddHost(k, known.endpoint(k, h)) }, where, args...)
+	return r.hosts(ctx, where, args, func(k route.Key, h route.Host) { all.AddHost(k, known.endpoint(k, h)) })
 }
 
 func (db *DB) hostsOf(ctx context.Context, keys []route.Key, services map[route.Key][]route.Host) error {
@@ -211,7 +226,7 @@ func (db *DB) hostsOf(ctx context.Context, keys []route.Key, services map[route.
 		services[k] = nil // also what a failed try left
 	}
 	where, args := db.dialect.anyOf(keys)
-	return db.eachRow(ctx, db.pool, func(k route.Key, h route.Host) { services[k] = append(services[k], h) }, where, args...)
+	return db.reader(db.pool, nil).hosts(ctx, where, args, func(k route.Key, h route.Host) { services[k] = append(services[k], h) })
 }
 
 // anyOf returns the condition that a row is of one of the services. Both

@@ -203,7 +203,7 @@ func TestMissingTablesSayWhatToDo(t *testing.T) {
 			db := e.open()
 			_, err := db.Version(e.Context())
 			e.wantMigrateHint(tt.name, err)
-			_, err = db.Load(e.Context(), func(route.Key, route.Endpoint) {}, func(route.Key, route.Setting) {})
+			_, err = db.Load(e.Context(), make(route.Routes).Sink())
 			e.wantMigrateHint(tt.name, err)
 			_, err = db.EditRoutes(e.Context(), route.Edit{Who: "me", Changes: []route.Change{add(key(1, 1), host(1))}})
 			e.wantMigrateHint(tt.name, err)
