@@ -55,8 +55,9 @@ type Balancer struct {
 	control  route.Host    // probed on behalf of the hosts that wait; zero: none
 
 	// Distress of the live hosts.
-	limit       uint32 // what shed rises to
-	ended, busy uint32 // outcomes of this second, of them time-outs and overloads
+	limit       uint32  // what shed rises to
+	ended, busy uint32  // outcomes of this second, of them time-outs and overloads
+	lateShare   float32 // of the last second in which calls ended
 	nextShed    time.Duration
 
 	// Generations of calls in flight, and whether Little's law holds.

@@ -24,6 +24,7 @@ const (
 	factFailures = "failures"      // likewise
 	factWindow   = "window"        // how long the window has been open
 	factOthers   = "others"        // error rate of the other hosts
+	factCompared = "compared"      // number of these
 	factEvidence = "evidence"      // against that rate
 	factGranted  = "evidence_bare" // against the rate that is granted
 	factLimit    = "limit"         // of the evidence
@@ -37,10 +38,11 @@ const (
 	// Of an ejected host.
 	factReason    = "reason"     // 1 dead, 2 rate
 	factCause     = "cause"      // what decided, a number of this package
-	factCharge    = "charge"     // what it was suspected of, likewise
+	factCharge    = "charge"     // what it was suspected of, or how its last call failed if it is doubtful, likewise
 	factAfter     = "after"      // time from the suspicion to the ejection
 	factNext      = "next_at"    // no probe or test before
-	factNextPicks = "next_picks" // picks of the service until a test
+	factTests     = "tests"      // 1: only calls can tell that it has healed, as of a doubtful host
+	factNextPicks = "next_picks" // picks of the service until such a test
 	factLevel     = "level"      // of holding back
 	factTested    = "tested"     // calls of the trial that ended
 	factNeeded    = "needed"     // calls of the trial
@@ -49,7 +51,7 @@ const (
 	factHosts     = "hosts" // that may be called
 	factLive      = "live"  // of these in rotation
 	factShed      = "shed"  // share of the picks that is refused
-	factLate      = "late"  // share of time-outs and overloads this second
+	factLate      = "late"  // share of time-outs and overloads in the last second
 	factLoadLimit = "load_limit"
 	factPanic     = "panic" // 1: no host is in rotation
 )
@@ -57,6 +59,7 @@ const (
 // Explain appends the state of every host, those in rotation first.
 func (b *Balancer) Explain(dst []lb.HostState) []lb.HostState {
 	v := b.overview()
+	dst = slices.Grow(dst, len(b.hosts))
 	for _, rotation := range [2]bool{true, false} {
 		for i := range b.hosts {
 			if (b.hosts[i].state == up) == rotation {
@@ -73,11 +76,14 @@ type overview struct {
 	hosts, live float64
 	weight      float64 // of the hosts in rotation
 	shares      []lb.Share
+	rates       []float64 // error rates of the hosts in rotation, sorted
+	facts       facts     // room for those of all hosts
 }
 
 func (b *Balancer) overview() overview {
-	v := overview{shares: b.Shares(nil)}
-	var latencies []float64
+	n := len(b.hosts)
+	v := overview{shares: b.Shares(make([]lb.Share, 0, n)), rates: make([]float64, 0, n), facts: make(facts, 0, n*maxFacts)}
+	latencies := make([]float64, 0, n)
 	for i := range b.hosts {
 		h := &b.hosts[i]
 		if h.drained() {
@@ -88,10 +94,36 @@ func (b *Balancer) overview() overview {
 			v.live++
 			v.weight += h.weight()
 			latencies = append(latencies, float64(h.latency))
+			v.rates = append(v.rates, float64(h.errorRate()))
 		}
 	}
+	slices.Sort(latencies)
+	slices.Sort(v.rates)
 	v.median = median(latencies)
 	return v
+}
+
+// others returns what Balancer.others does, without a walk over the hosts.
+func (v *overview) others(h *host) (rate float64, hosts int) {
+	rest := v.rates
+	if !h.drained() { // leave the host out: its rate is among them
+		own, _ := slices.BinarySearch(rest, float64(h.errorRate()))
+		n := len(rest) - 1
+		at := func(k int) float64 {
+			if k >= own {
+				k++
+			}
+			return rest[k]
+		}
+		if n == 0 {
+			return 1, 0
+		}
+		return (at((n-1)/2) + at(n/2)) / 2, n
+	}
+	if len(rest) == 0 {
+		return 1, 0
+	}
+	return median(rest), len(rest)
 }
 
 func (b *Balancer) stateOf(i int32, v *overview) lb.HostState {
@@ -103,17 +135,21 @@ func (b *Balancer) stateOf(i int32, v *overview) lb.HostState {
 	if c.ejections > 0 {
 		s.Since = c.since
 	}
-	f := facts(make([]lb.Fact, 0, 24))
+	from := len(v.facts)
+	f := v.facts
 	f.addHot(b, i)
 	f.addService(b, i, v)
 	if h.state == up {
-		f.addUp(b, i)
+		f.addUp(b, i, v)
 	} else {
 		f.addOut(b, i)
 	}
-	s.Facts = f
+	s.Facts, v.facts = f[from:len(f):len(f)], f
 	return s
 }
+
+// maxFacts is how many facts a host has at most.
+const maxFacts = 32
 
 // facts are the facts of one host.
 type facts []lb.Fact
@@ -150,15 +186,19 @@ func (f *facts) addService(b *Balancer, i int32, v *overview) {
 	f.add(factHosts, v.hosts)
 	f.add(factLive, v.live)
 	f.add(factShed, float64(b.shed)/(1<<32))
-	f.add(factLate, float64(b.busy)/max(1, float64(b.ended)))
+	f.add(factLate, float64(b.lateShare))
 	f.add(factLoadLimit, b.cfg.LoadLimit)
 	f.addIf(factPanic, b.panicky)
 }
 
-func (f *facts) addUp(b *Balancer, i int32) {
-	h := &b.hosts[i]
+func (f *facts) addUp(b *Balancer, i int32, v *overview) {
+	h, c := &b.hosts[i], b.coldOf(i)
 	f.addIf(factSuspect, h.has(suspect))
-	f.addIf(factDoubtful, h.row >= b.doubt)
+	if h.row >= b.doubt {
+		f.add(factDoubtful, 1)
+		f.add(factCharge, float64(c.doubted))
+		f.addTests(b, c, h.has(measure))
+	}
 	f.addIf(factProbation, h.has(probation))
 	if h.has(ramping) {
 		f.add(factRamp, b.ramped(i, b.seen))
@@ -167,12 +207,13 @@ func (f *facts) addUp(b *Balancer, i int32) {
 	if h.failures == 0 {
 		return
 	}
-	others := b.others(i)
+	others, compared := v.others(h)
 	failures, calls := float64(h.failures), float64(h.calls)
 	f.add(factCalls, calls)
 	f.add(factFailures, failures)
 	f.add(factWindow, (b.seen - b.windowOpened(h, b.seen)).Seconds())
 	f.add(factOthers, others)
+	f.add(factCompared, float64(compared))
 	f.add(factGranted, evidence(failures, calls, b.cfg.GrantedErrorRate))
 	f.add(factEvidence, evidence(failures, calls, max(b.cfg.GrantedErrorRate, others)))
 }
@@ -188,23 +229,31 @@ func (f *facts) addOut(b *Balancer, i int32) {
 	f.add(factFailures, float64(c.why.failures))
 	f.add(factWindow, c.why.window.Seconds())
 	f.add(factOthers, float64(c.why.others))
+	f.add(factCompared, float64(c.why.compared))
 	f.add(factEvidence, float64(c.why.evidence))
 	f.add(factLimit, float64(c.why.limit))
 	f.add(factNext, c.nextProbe.Seconds())
 	f.add(factLevel, float64(c.level))
 	f.add(factTested, float64(c.tested))
 	f.add(factNeeded, float64(c.needed))
-	if c.reason == rate {
+	if c.reason == rate || !b.cfg.Probe {
+		f.addTests(b, c, false)
+	}
+}
+
+// addTests adds when a call may test the host.
+func (f *facts) addTests(b *Balancer, c *cold, due bool) {
+	f.add(factTests, 1)
+	if !due {
 		f.add(factNextPicks, float64(b.picksLeft(c)))
 	}
 }
 
-// median sorts x and returns its median, 0 if it is empty.
+// median returns the median of sorted numbers, 0 if there are none.
 func median(x []float64) float64 {
 	if len(x) == 0 {
 		return 0
 	}
-	slices.Sort(x)
 	m := len(x) / 2
 	if len(x)%2 == 0 {
 		return (x[m-1] + x[m]) / 2

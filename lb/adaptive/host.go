@@ -91,6 +91,7 @@ type cold struct {
 
 	reason   reason
 	charge   charge // of the last suspicion
+	doubted  charge // how the last call failed, if it is doubtful
 	level    uint8  // of holding back, raised by ejections soon after a return
 	tries    uint8  // probes that failed since the ejection
 	silent   uint8  // probes without an answer in a row
@@ -114,6 +115,7 @@ type decision struct {
 	window          time.Duration // how long the window had been open
 	calls, failures uint16
 	others          float32 // error rate
+	compared        uint16  // hosts that have it
 	evidence, limit float32
 }
 

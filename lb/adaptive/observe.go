@@ -170,7 +170,7 @@ func (b *Balancer) failed(i int32, r result, now time.Duration, ms uint32) {
 	case h.state == up:
 		if h.row >= b.doubt {
 			c := b.chill(i)
-			c.outPicks, c.nextProbe = b.picks, now+firstTest
+			c.outPicks, c.nextProbe, c.doubted = b.picks, now+firstTest, chargeOf(r.kind)
 		}
 		b.judge(i, r.kind, now, ms)
 	}

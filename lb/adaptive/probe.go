@@ -162,10 +162,11 @@ func (b *Balancer) probedBroken(i int32, answer lb.Answer, now time.Duration) {
 	}
 	c := b.chill(i)
 	c.reason, c.nextProbe = dead, now+firstProbe
-	c.why.cause = byRefusal
+	c.why.cause, c.why.charge = byRefusal, failing
 	if answer == lb.ProbeSilent {
 		c.why.cause = bySilence
 	}
+	c.why.row, c.why.after = uint8(min(c.why.failures, math.MaxUint8)), now-c.since
 	if h.state == trial {
 		h.state, c.busy = out, false
 	}

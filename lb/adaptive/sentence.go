@@ -45,8 +45,8 @@ func (t sentence) outSince() string {
 
 // dead says why a host is ejected as DEAD.
 func (t sentence) dead() string {
-	return fmt.Sprintf("%s, DEAD: %s. %s. %s, level %.0f.",
-		t.outSince(), t.deadCause(), t.nextProbe(), times("Ejected", t.Ejections), t.Fact(factLevel))
+	return fmt.Sprintf("%s, DEAD: %s. %s. %s, level %.0f.%s",
+		t.outSince(), t.deadCause(), t.nextProbe(), times("Ejected", t.Ejections), t.Fact(factLevel), t.panic())
 }
 
 func (t sentence) deadCause() string {
@@ -75,6 +75,9 @@ func (t sentence) accusation() string {
 }
 
 func (t sentence) nextProbe() string {
+	if t.is(factTests) {
+		return t.nextTest()
+	}
 	in := t.Fact(factNext) - t.now.Seconds()
 	if in <= 0 {
 		return "A probe is under way"
@@ -84,11 +87,14 @@ func (t sentence) nextProbe() string {
 
 // rate says why a host is ejected as RATE.
 func (t sentence) rate() string {
-	s := fmt.Sprintf("%s, RATE: %s", t.outSince(), t.rateCause())
+	return fmt.Sprintf("%s, RATE: %s. %s.%s", t.outSince(), t.rateCause(), t.nextTest(), t.panic())
+}
+
+func (t sentence) nextTest() string {
 	if left := t.Fact(factNextPicks); left > 0 {
-		return fmt.Sprintf("%s. Next test after %.0f more picks, at the latest after 10 min.", s, left)
+		return fmt.Sprintf("Next test after %s, at the latest after 10 min", count(left, "more pick"))
 	}
-	return s + ". The next test is due."
+	return "The next test is due"
 }
 
 func (t sentence) rateCause() string {
@@ -101,13 +107,24 @@ func (t sentence) rateCause() string {
 	default:
 		failed += " since " + t.clock(t.Since-time.Duration(t.Fact(factWindow)*float64(time.Second)))
 	}
-	return fmt.Sprintf("%s, the other hosts %s: evidence %.3g >= %.3g",
-		failed, percent(t.Fact(factOthers)), t.Fact(factEvidence), t.Fact(factLimit))
+	return fmt.Sprintf("%s, %s %s: evidence %.3g >= %.3g",
+		failed, t.others(), percent(t.Fact(factOthers)), t.Fact(factEvidence), t.Fact(factLimit))
+}
+
+func (t sentence) others() string {
+	if n := t.Fact(factCompared); n != 1 {
+		return fmt.Sprintf("the other %.0f hosts", n)
+	}
+	return "the other host"
 }
 
 func (t sentence) trial() string {
-	return fmt.Sprintf("%s, on trial: %.0f of %.0f calls done. It was ejected because %s.",
-		t.outSince(), t.Fact(factTested), t.Fact(factNeeded), t.rateCause())
+	why := t.deadCause()
+	if reason(t.Fact(factReason)) == rate {
+		why = t.rateCause()
+	}
+	return fmt.Sprintf("%s, on trial: %.0f of %s done. It was ejected because: %s.%s",
+		t.outSince(), t.Fact(factTested), count(t.Fact(factNeeded), "call"), why, t.panic())
 }
 
 // up says what is special of a host in rotation.
@@ -118,7 +135,11 @@ func (t sentence) up() string {
 			parts = append(parts, part)
 		}
 	}
-	return strings.Join(parts, ", ") + "." + t.shed()
+	s := strings.Join(parts, ", ") + "."
+	if t.is(factTests) {
+		s += " " + t.nextTest() + "."
+	}
+	return s + t.shed() + t.panic()
 }
 
 func (t sentence) doubt() string {
@@ -126,16 +147,40 @@ func (t sentence) doubt() string {
 	switch {
 	case t.Fact(factWeight) == 0:
 		return "drained: its weight is 0, it is not called"
-	case t.is(factDoubtful) && t.is(factSuspect):
-		return fmt.Sprintf("doubtful: the last %s failed, a connect is under way", count(row, "call"))
 	case t.is(factDoubtful):
-		return fmt.Sprintf("doubtful: the last %s failed, connects work or mean nothing", count(row, "call"))
+		return fmt.Sprintf("doubtful: %s, %s", t.failures(row), t.connects())
 	case t.is(factSuspect):
 		return "suspect: a connect is under way"
 	case t.is(factProbation):
 		return "on probation: one call at a time until one works"
 	}
 	return ""
+}
+
+// failures says how many calls failed in a row, and how the last one did.
+func (t sentence) failures(row float64) string {
+	s := fmt.Sprintf("the last %s failed", count(row, "call"))
+	if row == 1 {
+		s = "the last call failed"
+	}
+	switch charge(t.Fact(factCharge)) {
+	case refused:
+		return s + " (refused)"
+	case timedOut:
+		return s + " (timed out)"
+	}
+	return s
+}
+
+// connects says what is known of the connects to a doubtful host.
+func (t sentence) connects() string {
+	switch {
+	case t.is(factSuspect):
+		return "a connect is under way"
+	case t.is(factTrusted):
+		return "connects work"
+	}
+	return "connects mean nothing"
 }
 
 func (t sentence) ramp() string {
@@ -161,20 +206,29 @@ func (t sentence) share() string {
 	if t.Fact(factWeight) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("gets %.2f of a fair share: %s, the median is %s",
-		t.Fact(factShare), seconds(t.Fact(factLatency)), seconds(t.Fact(factMedian)))
+	share := "less than 0.01"
+	if s := t.Fact(factShare); s >= 0.01 {
+		share = fmt.Sprintf("%.2f", s)
+	}
+	return fmt.Sprintf("gets %s of a fair share: %s, the median is %s",
+		share, seconds(t.Fact(factLatency)), seconds(t.Fact(factMedian)))
 }
 
 // shed says what is refused, which concerns all hosts of the service.
 func (t sentence) shed() string {
-	switch {
-	case t.is(factShed):
-		return fmt.Sprintf(" Refused %s of picks: %.0f of %.0f hosts live, limit %.3g.",
-			percent(t.Fact(factShed)), t.Fact(factLive), t.Fact(factHosts), t.Fact(factLoadLimit))
-	case t.is(factPanic):
-		return " No host is in rotation: all are called."
+	if !t.is(factShed) {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf(" Refused %s of picks: %.0f of %.0f hosts live, %s time-outs and overloads, limit %.3g.",
+		percent(t.Fact(factShed)), t.Fact(factLive), t.Fact(factHosts), percent(t.Fact(factLate)), t.Fact(factLoadLimit))
+}
+
+// panic says what is called where nobody should be.
+func (t sentence) panic() string {
+	if !t.is(factPanic) {
+		return ""
+	}
+	return " No host is in rotation, so ejected ones are called, those that take connections first."
 }
 
 // seconds writes a time with three digits and a unit that fits.

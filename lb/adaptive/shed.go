@@ -43,5 +43,8 @@ func (b *Balancer) moveShed(now time.Duration) {
 	} else {
 		b.shed -= min(b.shed, shedStep)
 	}
+	if b.ended > 0 {
+		b.lateShare = float32(b.busy) / float32(b.ended)
+	}
 	b.ended, b.busy = 0, 0
 }

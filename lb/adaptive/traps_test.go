@@ -1,9 +1,7 @@
 package adaptive
 
 import (
-	"strings"
 	"testing"
-	"time"
 
 	"lars.internal/lb"
 )
@@ -178,39 +176,4 @@ func TestDrainedHostIsNeverPicked(t *testing.T) {
 	if s.pick() != -1 {
 		t.Error("a drained host is picked for want of another")
 	}
-}
-
-// TestSentence: lars why says what decided, with its numbers.
-func TestSentence(t *testing.T) {
-	s := newSubject(t, 3, nil)
-	s.record()
-	wall := time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
-	says := func(i int) string {
-		for _, h := range s.Explain(nil) {
-			if h.Host == id(i) {
-				return Sentence(&h, s.now, wall)
-			}
-		}
-		return ""
-	}
-	want := func(i int, parts ...string) {
-		t.Helper()
-		got := says(i)
-		t.Log(got)
-		for _, p := range parts {
-			if !strings.Contains(got, p) {
-				t.Errorf("%q does not say %q", got, p)
-			}
-		}
-	}
-	want(1, "up, gets", "of a fair share: 5 ms, the median is 5 ms.")
-	s.fail(0, lb.KindRefused)
-	want(0, "up, suspect: a connect is under way")
-	s.answer(lb.ProbeRefused)
-	want(0, "out since 12:00:00", "DEAD: 1 call refused, connect refused", "Next probe in 250 ms. Ejected once, level 0.")
-	for range 7 {
-		s.fail(1, lb.KindError)
-	}
-	s.answer(lb.ProbeOK)
-	want(1, "RATE: 7 of 7 calls failed since", "evidence", ">= 30. Next test after 1000 more picks")
 }

@@ -118,7 +118,7 @@ func (b *Balancer) testFailed(i int32, k lb.Kind, now time.Duration) {
 	if e < 1 {
 		return
 	}
-	why := decision{cause: byTrial, calls: uint16(c.tested), failures: uint16(c.failed), others: float32(others), evidence: float32(e), limit: 1}
+	why := decision{cause: byTrial, calls: uint16(c.tested), failures: uint16(c.failed), others: float32(others), compared: uint16(b.compared(i)), evidence: float32(e), limit: 1}
 	event := lb.Event{Reason: "evidence of failed tests", Value: e, Sign: ">=", Limit: 1}
 	if b.hosts[i].has(probation) {
 		why.cause = byProbation

@@ -110,7 +110,7 @@ func (b *Balancer) weigh(i int32, now time.Duration) bool {
 		return false
 	}
 	if b.mayEject() {
-		b.eject(i, rate, now, decision{cause: byEvidence, calls: h.calls, failures: h.failures, others: float32(others), evidence: float32(e), limit: float32(limit)},
+		b.eject(i, rate, now, decision{cause: byEvidence, calls: h.calls, failures: h.failures, others: float32(others), compared: uint16(b.compared(i)), evidence: float32(e), limit: float32(limit)},
 			lb.Event{Reason: "evidence of failures", Value: e, Sign: ">=", Limit: limit})
 	}
 	return true
@@ -142,11 +142,17 @@ func (b *Balancer) others(i int32) float64 {
 		return 1
 	}
 	slices.Sort(rates)
-	m := len(rates) / 2
-	if len(rates)%2 == 0 {
-		return (rates[m-1] + rates[m]) / 2
+	return median(rates)
+}
+
+// compared returns how many other hosts are in rotation.
+func (b *Balancer) compared(i int32) (n int) {
+	for _, j := range b.rot {
+		if j != i && b.hosts[j].state == up {
+			n++
+		}
 	}
-	return rates[m]
+	return n
 }
 
 // errorRate returns the error rate with which a host counts for the others.
