@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -31,18 +30,18 @@ type call struct {
 	took    time.Duration
 	host    netip.AddrPort
 	failed  bool
-	refused bool // Lars named no host
+	refused bool   // Lars named no host
+	why     string // it failed
 }
 
 func newCaller(agent netip.AddrPort, calls int) (*caller, error) {
-	c, err := client.New(client.Config{Agent: agent.String()})
+	// A machine that is busy with something else may hold up the agent; that is
+	// late, but no fault of a host.
+	c, err := client.New(client.Config{Agent: agent.String(), Timeout: callTimeout})
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
-		MaxIdleConnsPerHost: 1000,
-		DialContext:         (&net.Dialer{}).DialContext,
-	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 1000}
 	return &caller{lars: c, http: &http.Client{Transport: transport}, calls: make([]call, 0, calls)}, nil
 }
 
@@ -78,7 +77,9 @@ func (c *caller) call(ctx context.Context, start time.Time, begin time.Duration)
 	})
 	done.took = time.Since(start) - begin
 	done.refused = errors.Is(err, client.ErrOverload) || errors.Is(err, client.ErrNoService)
-	done.failed = err != nil && !done.refused
+	if done.failed = err != nil && !done.refused; done.failed {
+		done.why = err.Error()
+	}
 	c.mu.Lock()
 	c.calls = append(c.calls, done)
 	c.mu.Unlock()

@@ -19,12 +19,11 @@ func TestMain(m *testing.M) {
 // are those of the design with a margin for a busy machine; classic, beside it,
 // fails some 80 and 25 calls.
 func TestFaultOfARealProcess(t *testing.T) {
-	s, err := newStage()
+	s, err := newStage(false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
-	s.space = nil // both cases want a first host of their own
 	const rate = 100
 	for _, tt := range []struct {
 		name, text string

@@ -93,7 +93,7 @@ func parse(only, rates string, rounds int) (options, error) {
 
 // compare runs all cases that fit, and simulates each once.
 func compare(ctx context.Context, o options) ([]run, error) {
-	s, err := newStage()
+	s, err := newStage(true)
 	if err != nil {
 		return nil, err
 	}

@@ -17,12 +17,18 @@ type namespace struct {
 	far  netip.Addr // of the host
 }
 
-// newNamespace needs root and ip(8). close removes all of it.
+// newNamespace needs root and ip(8). close removes all of it. Its network, of
+// four addresses, is another one for each process that may run beside this one.
 func newNamespace() (*namespace, error) {
+	pid := os.Getpid()
+	block := pid % (1 << 14)
+	address := func(last int) netip.Addr {
+		return netip.AddrFrom4([4]byte{10, 79, byte(block >> 6), byte(block&63*4 + last)})
+	}
 	n := &namespace{
-		name: fmt.Sprintf("lars-failover-%d", os.Getpid()),
-		link: fmt.Sprintf("larsf%d", os.Getpid()),
-		near: netip.MustParseAddr("10.79.0.1"), far: netip.MustParseAddr("10.79.0.2"),
+		name: fmt.Sprintf("lars-failover-%d", pid),
+		link: fmt.Sprintf("larsf%d", pid),
+		near: address(1), far: address(2),
 	}
 	for _, args := range [][]string{
 		{"netns", "add", n.name},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,19 @@ type run struct {
 	BackSeconds float64 `json:"back_seconds"` // from the last step to the first good call of the healed host; -1: none, or nothing healed
 	P99Millis   float64 `json:"p99_ms"`       // of all calls since the first step
 	P99Ratio    float64 `json:"p99_ratio"`    // to the case without a fault; 0: not measured
+
+	Failures []failure `json:"failures,omitempty"` // the first ones since the fault, at most maxFailures
+}
+
+// maxFailures bounds the failures that a run names.
+const maxFailures = 100
+
+// failure is a call that failed.
+type failure struct {
+	Begin float64 `json:"begin_s"` // since the fault, when it was due
+	Took  float64 `json:"took_s"`
+	Host  string  `json:"host"`
+	Why   string  `json:"why"`
 }
 
 // window is the time of a case in which calls are counted.
@@ -121,6 +135,7 @@ func (y *system) load(ctx context.Context, callers []*caller, s *sim.Scenario, r
 }
 
 func (r *run) count(calls []call, w window, backends []*backend) {
+	slices.SortFunc(calls, func(a, b call) int { return cmp.Compare(a.begin, b.begin) })
 	var latencies []time.Duration
 	back := time.Duration(-1)
 	for _, c := range calls {
@@ -128,6 +143,9 @@ func (r *run) count(calls []call, w window, backends []*backend) {
 			latencies = append(latencies, c.took)
 		}
 		r.countOne(&c, w)
+		if c.failed && c.begin+c.took > w.fault && len(r.Failures) < maxFailures {
+			r.Failures = append(r.Failures, failure{(c.begin - w.fault).Seconds(), c.took.Seconds(), c.host.String(), c.why})
+		}
 		if w.healed >= 0 && works(&c, w.end, backends[w.healed].addr) && (back < 0 || c.begin+c.took-w.end < back) {
 			back = c.begin + c.took - w.end
 		}

@@ -23,7 +23,8 @@ type stage struct {
 	space *namespace // nil without root
 }
 
-func newStage() (*stage, error) {
+// newStage builds the programs. dark asks for the namespace, if this is root.
+func newStage(dark bool) (*stage, error) {
 	dir, err := os.MkdirTemp("", "lars-failover")
 	if err != nil {
 		return nil, err
@@ -36,7 +37,7 @@ func newStage() (*stage, error) {
 			return nil, err
 		}
 	}
-	if os.Geteuid() == 0 {
+	if dark && os.Geteuid() == 0 {
 		if s.space, err = newNamespace(); err != nil {
 			s.close()
 			return nil, err
