@@ -32,8 +32,10 @@ func (t tickets) issue(now time.Duration) uint64 {
 // the future or older than 10 min.
 func (t tickets) read(ticket uint64, now time.Duration) lb.Ticket {
 	us := ticket & ticketMask
-	age := now/time.Microsecond*time.Microsecond - (time.Duration(us)-1)*time.Microsecond
-	if ticket>>ticketBits != uint64(t) || us == 0 || age < 0 || age > ticketAge {
+	if ticket>>ticketBits != uint64(t) || us == 0 {
+		return 0
+	}
+	if age := now/time.Microsecond + 1 - time.Duration(us); age < 0 || age > ticketAge/time.Microsecond {
 		return 0
 	}
 	return lb.Ticket(us)
