@@ -19,8 +19,12 @@
 // is known, a dns service that answers nothing within 2 s. It returns to the
 // first one minutes after that is back.
 //
-// All methods are safe for concurrent use. Each UDP port and each TCP client
-// has an event loop; they meet in an engine whose parts have a lock each.
+// With policy adaptive the agent also asks hosts by a TCP connect whether they are
+// there: an address once for all services, at most 200 at a time. The connection is
+// reset at once.
+//
+// All methods are safe for concurrent use. Each UDP port, each TCP client and the
+// probes have an event loop; they meet in an engine whose parts have a lock each.
 // Nothing waits for anything else while it holds one, and a request costs no
 // allocation, no log line and no system call beyond receive and send.
 //

@@ -12,6 +12,10 @@ import (
 // difference of two times of 32 bits becomes ambiguous.
 const maxTime = 24 * time.Hour
 
+// maxProbeTime bounds the time of a probe: few are under way at a time, so those
+// without an answer keep the others waiting.
+const maxProbeTime = 10 * time.Second
+
 // maxZone is the length of a zone's name in bytes, as in routes.
 const maxZone = 32
 
@@ -21,18 +25,18 @@ var fields = []struct {
 	of  func(*Config) field
 }{
 	{"probe", func(c *Config) field { return probeField{&c.Probe} }},
-	{"probe_interval", func(c *Config) field { return timeField{&c.ProbeInterval, 10 * time.Millisecond} }},
-	{"probe_timeout", func(c *Config) field { return timeField{&c.ProbeTimeout, time.Millisecond} }},
-	{"stall_min", func(c *Config) field { return timeField{&c.StallMin, time.Millisecond} }},
+	{"probe_interval", func(c *Config) field { return timeField{&c.ProbeInterval, 10 * time.Millisecond, maxTime} }},
+	{"probe_timeout", func(c *Config) field { return timeField{&c.ProbeTimeout, time.Millisecond, maxProbeTime} }},
+	{"stall_min", func(c *Config) field { return timeField{&c.StallMin, time.Millisecond, maxTime} }},
 	{"evidence", func(c *Config) field { return numberField{&c.Evidence, 1, 1000} }},
 	{"granted_error_rate", func(c *Config) field { return numberField{&c.GrantedErrorRate, 0.0001, 0.5} }},
 	{"bad_error_rate", func(c *Config) field { return numberField{&c.BadErrorRate, 0.001, 0.99} }},
 	{"max_ejected", func(c *Config) field { return numberField{&c.MaxEjected, 0, 1} }},
 	{"doubtful", func(c *Config) field { return countField{&c.Doubtful, 1, 250} }},
 	{"test_every", func(c *Config) field { return countField{&c.TestEvery, 1, 1_000_000} }},
-	{"ramp", func(c *Config) field { return timeField{&c.Ramp, time.Millisecond} }},
+	{"ramp", func(c *Config) field { return timeField{&c.Ramp, time.Millisecond, maxTime} }},
 	{"ramp_min", func(c *Config) field { return numberField{&c.RampMin, 0.001, 1} }},
-	{"latency_memory", func(c *Config) field { return timeField{&c.LatencyMemory, time.Millisecond} }},
+	{"latency_memory", func(c *Config) field { return timeField{&c.LatencyMemory, time.Millisecond, maxTime} }},
 	{"forget", func(c *Config) field { return countField{&c.Forget, 1, 10_000} }},
 	{"load_limit", func(c *Config) field { return limitField{numberField{&c.LoadLimit, 1, 1000}} }},
 	{"distress", func(c *Config) field { return numberField{&c.Distress, 0, 1} }},
@@ -119,8 +123,8 @@ func (f probeField) String() string {
 }
 
 type timeField struct {
-	d   *time.Duration
-	low time.Duration
+	d         *time.Duration
+	low, high time.Duration
 }
 
 func (f timeField) set(text string) (ok bool) {
@@ -133,10 +137,10 @@ func (f timeField) set(text string) (ok bool) {
 	return err == nil
 }
 
-func (f timeField) valid() bool { return *f.d >= f.low && *f.d <= maxTime }
+func (f timeField) valid() bool { return *f.d >= f.low && *f.d <= f.high }
 
 func (f timeField) want() string {
-	return fmt.Sprintf("seconds or a time like 100ms, from %s to %s", short(f.low), short(maxTime))
+	return fmt.Sprintf("seconds or a time like 100ms, from %s to %s", short(f.low), short(f.high))
 }
 
 // String returns the value as Set takes it.

@@ -100,7 +100,7 @@ func bindAdaptive(s *config.Set, a *adaptive.Config, d adaptive.Config) {
 	probe := "tcp"
 	s.Choice(&probe, section, "probe", probe, []string{"tcp", "off"}, "how hosts that are suspected or ejected are asked")
 	s.Duration(&a.ProbeInterval, section, "probe_interval", d.ProbeInterval, config.Between(10*time.Millisecond, day), "time between two probes of a dead host")
-	s.Duration(&a.ProbeTimeout, section, "probe_timeout", d.ProbeTimeout, config.Between(time.Millisecond, day), "time after which the first probe of a host is called silent")
+	s.Duration(&a.ProbeTimeout, section, "probe_timeout", d.ProbeTimeout, config.Between(time.Millisecond, 10*time.Second), "time after which the first probe of a host is called silent")
 	s.Duration(&a.StallMin, section, "stall_min", d.StallMin, config.Between(time.Millisecond, day), "time without an answer after which a host is suspected at the earliest")
 	s.Float(&a.Evidence, section, "evidence", d.Evidence, config.Between(1.0, 1000.0), "nats of evidence from which failures eject")
 	s.Float(&a.GrantedErrorRate, section, "granted_error_rate", d.GrantedErrorRate, config.Between(0.0001, 0.5), "share of failures that is never held against a host")
