@@ -1,12 +1,16 @@
 package e2e_test
 
 import (
+	"context"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"lars.internal/client"
 )
 
 // releaseBefore is the commit of the release before: its wire has no levels, its
@@ -73,6 +77,7 @@ func TestReleaseBefore(t *testing.T) {
 			w.startAgent()
 			w.bin = c.editor
 			w.servesAndReports()
+			w.triesTwice(c.agent != before)
 			w.drains(now)
 			if c.secret != "" && c.agent == before {
 				w.warnsOfLegacyProofs()
@@ -80,6 +85,33 @@ func TestReleaseBefore(t *testing.T) {
 		})
 	}
 	t.Run("snapshots", func(t *testing.T) { snapshotsBetween(t, before, now) })
+}
+
+// triesTwice: a call that its host refused goes to the other host of the route. An
+// agent of before gives no ticket and counts the results all the same.
+func (w *world) triesTwice(tickets bool) {
+	w.t.Helper()
+	var called []netip.AddrPort
+	err := w.client.DoRetry(w.t.Context(), 1, 1, client.Retry{}, func(_ context.Context, addr netip.AddrPort) error {
+		if called = append(called, addr); len(called) == 1 {
+			return syscall.ECONNREFUSED
+		}
+		return nil
+	})
+	if err != nil || len(called) != 2 || called[0] == called[1] {
+		w.t.Errorf("%v after calls to %v, want success at the second host", err, called)
+	}
+	p, err := w.client.Pick(w.t.Context(), 1, 1)
+	if err != nil || (p.Ticket != 0) != tickets {
+		w.t.Errorf("Pick = %+v, %v; want a ticket: %v", p, err, tickets)
+	}
+	failure := client.Result{Err: errFailed, Latency: time.Second, Ticket: p.Ticket}
+	for range 3 {
+		if err := w.client.ReportResult(1, 1, hostC, failure); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.reported(hostC, "failures", func(r row) bool { return r.Err > 0 })
 }
 
 // snapshotsBetween: the release before says that it does not know the snapshots of
