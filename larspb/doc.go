@@ -36,16 +36,17 @@
 //
 //	message               field of ours    number
 //	GetRouteRequest       seq              10      answered in the same field; 0: not used
-//	                      zone             11      reserved
+//	                      zone             11      of the agent, at most 32 bytes
 //	                      level            12      of the agent
 //	GetRouteResponse      seq              10
 //	                      truncated        11      hosts are left out
 //	                      version          12      of the table that dns has loaded; 0: not known
 //	                      stale            13      dns could not confirm its table lately
 //	                      removed          14      empty because an edit made it so
-//	                      level            15      of dns
-//	                      settings         16      reserved
-//	HostInfo              weight, zone     10, 11  reserved, as 12 is for an address of 16 bytes
+//	                      level            15      of dns or the agent
+//	                      settings         16      up to 32, each with a key and a value of at most 128 bytes
+//	HostInfo              weight           10      up to 10,000; not set: 100; 0 drains the host
+//	                      zone             11      of the host, at most 32 bytes; 12 is reserved for an address of 16
 //	GetHostRequest        avoid            10      a host that is wanted only if there is no other
 //	                      level            11      of the program; at least 1 takes a ticket
 //	GetHostResponse       ticket           10      of the pick; 0: none
@@ -66,7 +67,10 @@
 // level of at least 1, or another id above 101, and forgets that when the
 // connection ends. Requests of an agent of this project carry their level;
 // servers answer with theirs. Anybody else is treated as a C++ peer: dns
-// leaves version, stale, removed and level out of its answers.
+// leaves version, stale, removed, level, settings, weights and zones out of its
+// answers, and hosts of weight 0, which such an agent would call. An agent does
+// the same for programs. [RouteAnswer.Append] writes settings, weights and zones
+// only with a level.
 //
 // Programs say the same for themselves: an agent gives a ticket only to a
 // GetHostRequest with a level of at least 1. Old agents skip avoid, and answer
@@ -80,6 +84,10 @@
 // and goes into one more frame with the results of a report. The room is
 // computed from the sizes of the fields that are written; a test holds that no
 // message exceeds [MaxBody] when all of its fields are as long as they can be.
+//
+// Parse takes a route with what is beyond a limit: it leaves out a zone or a
+// setting, and makes a weight the greatest one. [RouteAnswer] counts that. Text
+// that is not UTF-8 makes a message broken, as the generated code has it.
 //
 // An answer whose version is older than that of the agent's route is dropped
 // only if it is stale. One that is equal, newer or without a version is taken.
