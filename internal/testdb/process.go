@@ -264,6 +264,7 @@ func (p *process) commonArgs() []string {
 	args := []string{
 		"--no-defaults", // has to be the first
 		"--datadir=" + p.dataDir(),
+		"--tmpdir=" + p.dir, // a server that starts removes all temporary tables that lie there
 		"--innodb-log-file-size=8M",
 		"--innodb-buffer-pool-size=64M",
 		"--innodb-flush-log-at-trx-commit=2", // what was committed survives Kill

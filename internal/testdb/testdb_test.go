@@ -31,6 +31,16 @@ func TestMariaDBGivesFreshDatabasesOnOneServer(t *testing.T) {
 	}
 }
 
+// A server removes the temporary tables that it finds when it starts. In a folder
+// that servers shared, one took away those of another that was being installed.
+func TestServersShareNoTemporaryFiles(t *testing.T) {
+	s := MariaDB(t)
+	var folder string
+	if err := s.DB().QueryRow("SELECT @@tmpdir").Scan(&folder); err != nil || folder != s.proc.dir {
+		t.Errorf("temporary files are in %q, %v; want %s", folder, err, s.proc.dir)
+	}
+}
+
 func TestStartMariaDBKeepsDataOverStopAndKill(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	t.Run("server", func(t *testing.T) {
