@@ -92,9 +92,9 @@ func TestSettingsOfService(t *testing.T) {
 		t.Errorf("update_timeout is %v", state.UpdateTimeout)
 	}
 	line := `level=WARN msg="agent: settings are ignored, the others of the service apply" service=1/2 ignored=2 reason="policy: unknown setting \"horoscope\"`
-	if log.count(line) != 1 || log.count("adaptive: ramp = long: want") != 1 {
-		t.Error("no single line about the two bad settings")
-	}
+	eventually(t, "there is one line about both bad settings", func() bool {
+		return log.count(line) == 1 && log.count("adaptive: ramp = long: want") == 1
+	})
 	if text := metricstest.Text(t, s.Metrics()); !strings.Contains(text, "\nlars_agent_bad_settings_total 2\n") {
 		t.Error("the bad settings are not counted")
 	}
