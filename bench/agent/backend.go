@@ -54,7 +54,8 @@ func (b *backend) stop() {
 	b.servers.Wait()
 }
 
-// answerRoute gives every service the same hosts.
+// answerRoute gives every service the same hosts: addresses of this machine, since
+// policy adaptive connects to them.
 func answerRoute(c *reactor.Conn, body []byte, hosts int) {
 	var q larspb.RouteQuery
 	if q.Parse(body) != nil {
@@ -62,7 +63,7 @@ func answerRoute(c *reactor.Conn, body []byte, hosts int) {
 	}
 	m := &larspb.GetRouteResponse{Modid: q.Modid, Cmdid: q.Cmdid}
 	for i := range hosts {
-		m.Host = append(m.Host, &larspb.HostInfo{Ip: 0x0a000001 + int32(i), Port: 7777})
+		m.Host = append(m.Host, &larspb.HostInfo{Ip: 127<<24 + 1 + int32(i), Port: 7777})
 	}
 	if b, err := proto.Marshal(m); err == nil {
 		c.Reply(larspb.IDGetRouteResponse, b)

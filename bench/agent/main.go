@@ -1,6 +1,7 @@
 // Agent measures an agent as programs use it: GetHost, then Report, each
-// client with a service of its own; beside it the floor, which receives and
-// sends the same datagrams, one by one and without any work, in C (needs cc).
+// client with a service of its own, by either policy; beside it the floor, which
+// receives and sends the same datagrams, one by one and without any work, in C
+// (needs cc).
 //
 //	go run ./bench/agent -rounds 5 -cxx -out bench/agent/results
 //
@@ -74,8 +75,8 @@ type run struct {
 	P999Micros float64  `json:"p999_us"`
 }
 
-// server is a program that is measured.
-type server struct{ name, path string }
+// server is a program that is measured. policy is the balancer of an agent.
+type server struct{ name, path, policy string }
 
 // options say what is measured.
 type options struct {
@@ -91,7 +92,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each server has its turn in each case")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "length of one run, after a warm-up of a quarter of it")
 	flag.StringVar(&o.cases, "cases", "", "only cases whose name matches this expression")
-	flag.StringVar(&o.beside, "beside", "", "compare further agents, built before: PATH,PATH")
+	flag.StringVar(&o.beside, "beside", "", "compare further agents, built before, with policy classic: PATH,PATH")
 	flag.BoolVar(&o.cxx, "cxx", false, "the cases with a C++ client too; needs c++, protoc and libprotobuf")
 	out := flag.String("out", "", "write FILE.md and FILE.json; default: the table to standard output")
 	flag.Parse()
@@ -136,9 +137,9 @@ func compare(o options) ([]run, error) {
 
 // build returns the servers. All programs are built in dir.
 func build(dir string, o options) ([]server, error) {
-	servers := []server{{"floor", dir + "/floor"}, {"agent", dir + "/agent"}}
+	servers := []server{{"floor", dir + "/floor", ""}, {"classic", dir + "/agent", "classic"}, {"adaptive", dir + "/agent", "adaptive"}}
 	for _, path := range strings.FieldsFunc(o.beside, func(r rune) bool { return r == ',' }) {
-		servers = append(servers, server{path, path})
+		servers = append(servers, server{path, path, "classic"})
 	}
 	if err := buildFloor(dir); err != nil {
 		return nil, err
@@ -233,13 +234,13 @@ func (s server) start(first netip.AddrPort, b *backend) (*measure.Process, error
 	return measure.Start([]string{
 		"LARS_AGENT_IP=" + first.Addr().String(), "LARS_AGENT_PORT=" + port(first),
 		"LARS_DNSSERVER_PORT=" + port(b.dns.Addr()), "LARS_REPORTER_PORT=" + port(b.reporter.Addr()),
-		"LARS_DEBUG_ADDR=off", "LARS_LOG_LEVEL=error",
+		"LARS_AGENT_POLICY=" + s.policy, "LARS_DEBUG_ADDR=off", "LARS_LOG_LEVEL=error",
 	}, s.path)
 }
 
 func table(runs []run) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Agent and floor\n\n%s. A pair is a GetHost and its Report. Medians over the rounds; agent and floor\ntake turns. Client and server share the machine, nothing is pinned. The ratio is server CPU to the floor's.\n", measure.Machine())
+	fmt.Fprintf(&b, "# Agent and floor\n\n%s. A pair is a GetHost and its Report. Medians over the rounds; the servers\ntake turns. Client and server share the machine, nothing is pinned. The ratio is server CPU to the floor's.\n", measure.Machine())
 	b.WriteString("\n| case | server | pairs/s | p50 us | p99 us | p99.9 us | server CPU us/pair | ratio | client CPU us/pair | lost |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, group := range measure.GroupBy(runs, func(r run) string { return r.Case.String() }) {
 		floor := 0.0
