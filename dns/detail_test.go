@@ -75,6 +75,27 @@ func TestChangedDetailsArePushed(t *testing.T) {
 	p.wantRoute(answerOf(60, "eu2", "adaptive"))
 }
 
+// A script empties a service and then an edit sets something of it. The edit has
+// not removed the hosts: agents keep them.
+func TestEditOfASettingRemovesNoHosts(t *testing.T) {
+	store := newFakeStore()
+	store.edit(services{k12: {h1}, k13: {h2}})
+	in := startLoaded(t, store, often)
+	p := dial(t, in)
+	p.meet(k12)
+	p.route()
+	store.scribble(services{k12: nil})
+	if r := p.route(); r.Removed || len(r.Host) != 0 {
+		t.Errorf("push of what changed without a record is %v", r)
+	}
+	store.edit(services{k12: nil})
+	in.awaitMetric(t, "lars_dns_version", "102")
+	p.askLevel(k12)
+	if r := p.route(); r.Removed || r.Version != 102 {
+		t.Errorf("answer after the edit is %v, want one that is not removed", r)
+	}
+}
+
 // An agent without a level gets the frames of before, and no drained host,
 // which it would call.
 func TestDetailsAreForAgentsOfALevel(t *testing.T) {

@@ -195,7 +195,7 @@ func (w *watcher) apply(mark route.Mark, routes map[route.Key]route.Route) {
 		if !old.Route(key).Equal(table.Route(key)) {
 			changed = append(changed, key)
 		}
-		if len(table.Route(key).Hosts) == 0 {
+		if len(table.Route(key).Hosts) == 0 && len(old.Route(key).Hosts) > 0 {
 			w.svc.routes.removed.add(key) // it is on record, so an edit did it
 		}
 	}
