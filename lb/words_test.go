@@ -48,3 +48,11 @@ func TestNumbersForPeople(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestUnits(t *testing.T) {
+	for s, want := range map[float64]string{0: "0 ms", 0.0004: "0.4 ms", 0.9994: "999 ms", 0.9996: "1 s", 4.2: "4.2 s", 119: "119 s", 600: "10 min"} {
+		if got := Seconds(s); got != want {
+			t.Errorf("%v: %s, want %s", s, got, want)
+		}
+	}
+}

@@ -40,7 +40,7 @@ func (t sentence) clock(at time.Duration) string {
 }
 
 func (t sentence) outSince() string {
-	return fmt.Sprintf("out since %s (%s)", t.clock(t.Since), seconds((t.now - t.Since).Seconds()))
+	return fmt.Sprintf("out since %s (%s)", t.clock(t.Since), lb.Seconds((t.now - t.Since).Seconds()))
 }
 
 // dead says why a host is ejected as DEAD.
@@ -57,12 +57,12 @@ func (t sentence) deadCause() string {
 	case bySilence:
 		connect = fmt.Sprintf("%d connects not answered", maxSilent)
 	}
-	return fmt.Sprintf("%s, %s %s later", t.accusation(), connect, seconds(t.Fact(factAfter)))
+	return fmt.Sprintf("%s, %s %s later", t.accusation(), connect, lb.Seconds(t.Fact(factAfter)))
 }
 
 // accusation says what a host was suspected of.
 func (t sentence) accusation() string {
-	row := count(max(1, t.Fact(factRow)), "call")
+	row := lb.Count(max(1, t.Fact(factRow)), "call")
 	switch charge(t.Fact(factCharge)) {
 	case refused:
 		return row + " refused"
@@ -82,7 +82,7 @@ func (t sentence) nextProbe() string {
 	if in <= 0 {
 		return "A probe is under way"
 	}
-	return "Next probe in " + seconds(in)
+	return "Next probe in " + lb.Seconds(in)
 }
 
 // rate says why a host is ejected as RATE.
@@ -92,13 +92,13 @@ func (t sentence) rate() string {
 
 func (t sentence) nextTest() string {
 	if left := t.Fact(factNextPicks); left > 0 {
-		return fmt.Sprintf("Next test after %s, at the latest after 10 min", count(left, "more pick"))
+		return fmt.Sprintf("Next test after %s, at the latest after 10 min", lb.Count(left, "more pick"))
 	}
 	return "The next test is due"
 }
 
 func (t sentence) rateCause() string {
-	failed := fmt.Sprintf("%.0f of %s failed", t.Fact(factFailures), count(t.Fact(factCalls), "call"))
+	failed := fmt.Sprintf("%.0f of %s failed", t.Fact(factFailures), lb.Count(t.Fact(factCalls), "call"))
 	switch cause(t.Fact(factCause)) {
 	case byTrial:
 		failed += " in a trial"
@@ -108,7 +108,7 @@ func (t sentence) rateCause() string {
 		failed += " since " + t.clock(t.Since-time.Duration(t.Fact(factWindow)*float64(time.Second)))
 	}
 	return fmt.Sprintf("%s, %s %s: evidence %.3g >= %.3g",
-		failed, t.others(), percent(t.Fact(factOthers)), t.Fact(factEvidence), t.Fact(factLimit))
+		failed, t.others(), lb.Percent(t.Fact(factOthers)), t.Fact(factEvidence), t.Fact(factLimit))
 }
 
 func (t sentence) others() string {
@@ -124,7 +124,7 @@ func (t sentence) trial() string {
 		why = t.rateCause()
 	}
 	return fmt.Sprintf("%s, on trial: %.0f of %s done. It was ejected because: %s.%s",
-		t.outSince(), t.Fact(factTested), count(t.Fact(factNeeded), "call"), why, t.panic())
+		t.outSince(), t.Fact(factTested), lb.Count(t.Fact(factNeeded), "call"), why, t.panic())
 }
 
 // up says what is special of a host in rotation.
@@ -159,7 +159,7 @@ func (t sentence) doubt() string {
 
 // failures says how many calls failed in a row, and how the last one did.
 func (t sentence) failures(row float64) string {
-	s := fmt.Sprintf("the last %s failed", count(row, "call"))
+	s := fmt.Sprintf("the last %s failed", lb.Count(row, "call"))
 	if row == 1 {
 		s = "the last call failed"
 	}
@@ -187,7 +187,7 @@ func (t sentence) ramp() string {
 	if !t.is(factRamp) {
 		return ""
 	}
-	return "on the ramp " + percent(t.Fact(factRamp))
+	return "on the ramp " + lb.Percent(t.Fact(factRamp))
 }
 
 // notEjected says why failures that would eject a host alone do not.
@@ -197,7 +197,7 @@ func (t sentence) notEjected() string {
 		return ""
 	}
 	if e := t.Fact(factEvidence); e < limit {
-		return fmt.Sprintf("not ejected: evidence %.3g, but the others fail %s too: %.3g < %.3g", bare, percent(t.Fact(factOthers)), e, limit)
+		return fmt.Sprintf("not ejected: evidence %.3g, but the others fail %s too: %.3g < %.3g", bare, lb.Percent(t.Fact(factOthers)), e, limit)
 	}
 	return fmt.Sprintf("not ejected: evidence %.3g, but no more hosts may be ejected", bare)
 }
@@ -211,7 +211,7 @@ func (t sentence) share() string {
 		share = fmt.Sprintf("%.2f", s)
 	}
 	return fmt.Sprintf("gets %s of a fair share: %s, the median is %s",
-		share, seconds(t.Fact(factLatency)), seconds(t.Fact(factMedian)))
+		share, lb.Seconds(t.Fact(factLatency)), lb.Seconds(t.Fact(factMedian)))
 }
 
 // shed says what is refused, which concerns all hosts of the service.
@@ -220,7 +220,7 @@ func (t sentence) shed() string {
 		return ""
 	}
 	return fmt.Sprintf(" Refused %s of picks: %.0f of %.0f hosts live, %s time-outs and overloads, limit %.3g.",
-		percent(t.Fact(factShed)), t.Fact(factLive), t.Fact(factHosts), percent(t.Fact(factLate)), t.Fact(factLoadLimit))
+		lb.Percent(t.Fact(factShed)), t.Fact(factLive), t.Fact(factHosts), lb.Percent(t.Fact(factLate)), t.Fact(factLoadLimit))
 }
 
 // panic says what is called where nobody should be.
@@ -229,26 +229,6 @@ func (t sentence) panic() string {
 		return ""
 	}
 	return " No host is in rotation, so ejected ones are called, those that take connections first."
-}
-
-// seconds writes a time with three digits and a unit that fits.
-func seconds(s float64) string {
-	switch {
-	case s < 0.9995:
-		return fmt.Sprintf("%.3g ms", 1000*s)
-	case s < 120:
-		return fmt.Sprintf("%.3g s", s)
-	}
-	return fmt.Sprintf("%.0f min", s/60)
-}
-
-func percent(p float64) string { return fmt.Sprintf("%.3g %%", 100*p) }
-
-func count(n float64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%.0f %ss", n, what)
 }
 
 func times(what string, n uint32) string {
