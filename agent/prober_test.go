@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,11 +139,16 @@ type watched struct {
 	hosts    []route.Host
 }
 
-func startWatched(t *testing.T, n int) *watched {
+func startWatched(t *testing.T, n int) *watched { return startWatchedWith(t, n, "") }
+
+// startWatchedWith starts an agent with a snapshot, if snapshot is not empty.
+func startWatchedWith(t *testing.T, n int, snapshot string) *watched {
 	t.Helper()
 	w := &watched{clock: newSetClock()}
 	w.backends, w.hosts = startBackends(t, n)
-	w.system = startSystem(t, func(c *Config) { c.Policy, c.Clock = "adaptive", w.clock.read })
+	w.system = startSystem(t, func(c *Config) {
+		c.Policy, c.Clock, c.Snapshot = "adaptive", w.clock.read, snapshot
+	})
 	w.dns.set(key12, w.hosts...)
 	w.program = w.system.program(0)
 	w.report(key12, w.served(key12), true) // else it stalls when the clock is put forward
@@ -219,6 +225,33 @@ func TestOneFailedCallForADeadHost(t *testing.T) {
 	}
 	if best > 1500*time.Millisecond { // of three: one may hit a moment in which the machine is busy
 		t.Errorf("a host that healed is back after %v", best)
+	}
+}
+
+// TestRestartedAgentKnowsItsHosts: from its snapshot it picks at once, and it makes
+// the first probes anew.
+func TestRestartedAgentKnowsItsHosts(t *testing.T) {
+	w := startWatchedWith(t, 3, filepath.Join(t.TempDir(), "snapshot"))
+	w.backends[0].stop()
+	w.callUntilEjected(w.backends[0])
+	w.backends[0].start()
+	w.system.stop()
+	w.dns.setMute(true)
+	w.system.Agent, w.system.stop = startAgent(t, func(c *Config) {
+		c.Policy, c.Clock, c.Snapshot = "adaptive", w.clock.read, w.cfg.Snapshot
+		c.DNS.Addrs, c.Reporter.Addrs = []string{w.dns.addr.String()}, []string{w.reporter.addr.String()}
+	})
+	w.program = w.system.program(0)
+	h, code := w.getHost(key12)
+	if code != succ || w.engine.Health().Ejected != 0 {
+		t.Errorf("answer %v, %d hosts ejected from the start", code, w.engine.Health().Ejected)
+	}
+	w.report(key12, h, true)
+	eventually(t, "the call is reported", func() bool { return w.engine.Counters().Reports == 1 })
+	w.firstProbes(3)
+	w.backends[1].stop()
+	if failed := w.callUntilEjected(w.backends[1]); failed > 1 {
+		t.Errorf("%d calls failed", failed)
 	}
 }
 
