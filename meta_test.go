@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"internal": {},
 	"larspb":   {"route"},
 	"lb":       {"route"},
+	"history":  {"route"},
 	"ledger":   {"route", "lb"},
 	"call":     {"route", "lb"},
 	"keep":     {"route", "internal"},
