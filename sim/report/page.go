@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"html/template"
 	"io"
+	"strconv"
 
 	"lars.internal/sim/chart"
 )
@@ -20,7 +21,11 @@ type pageData struct {
 	Stopped          bool
 	Figures          []Figure
 	Charts           []drawing
+	Loads            []Figure // the calls of the first hosts
 }
+
+// maxLoadRows is how many hosts have a row in the page.
+const maxLoadRows = 1000
 
 // drawing is a chart as it stands in the page, with its numbers.
 type drawing struct {
@@ -33,10 +38,23 @@ type drawing struct {
 // HTML writes the report as a page that needs nothing else.
 func (r *Report) HTML(w io.Writer) error {
 	data := pageData{Report: r, Heading: r.heading(), Setting: r.setting(), Stopped: r.stopped(), Figures: r.Figures()}
+	for h := range min(r.Hosts, maxLoadRows) {
+		data.Loads = append(data.Loads, r.loadOf(h))
+	}
 	for _, c := range r.Charts() {
 		data.Charts = append(data.Charts, draw(&c))
 	}
 	return page.Execute(w, data)
+}
+
+// loadOf returns the row of a host: calls, failed ones and share of each run.
+func (r *Report) loadOf(host int) Figure {
+	f := Figure{Name: strconv.Itoa(host)}
+	for i := range r.Runs {
+		l := &r.Runs[i].Load[host]
+		f.Values = append(f.Values, chart.Number(float64(l.Calls)), chart.Number(float64(l.Failed)), chart.Number(round(l.Share)))
+	}
+	return f
 }
 
 func draw(c *chart.Chart) drawing {
