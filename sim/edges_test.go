@@ -29,8 +29,10 @@ func TestEdges(t *testing.T) {
 			s.Hosts, s.Agents, s.Length = c.hosts, 4, 64*sec
 			s.Steps = []Step{{At: 20 * sec, To: c.bad - 1, Change: c.change}, {At: 40 * sec, To: c.bad - 1, Change: Heals}}
 			r := Run(s, policy(t, "adaptive"))
-			figures{"during": 100 * r.GoodShare(20*sec, 40*sec), "after": 100 * r.GoodShare(43*sec, 63*sec)}.check(t,
-				[]bound{atLeast("during", c.during), atLeast("after", 99.9)})
+			figures{
+				"during": 100 * r.GoodShare(20*sec, 40*sec), "after": 100 * r.GoodShare(43*sec, 63*sec),
+				"refused": 100 * r.Refused.Sum(20*sec, 63*sec) / r.Calls.Sum(20*sec, 63*sec),
+			}.check(t, []bound{atLeast("during", c.during), atLeast("after", 99.9), atMost("refused", 0)}) // a call is a better test than none
 		})
 	}
 }

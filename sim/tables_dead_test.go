@@ -87,7 +87,7 @@ func deadTables() []table {
 		{
 			name: "hung", corner: corner, rows: rows, columns: columns(Hangs), measure: oneOfFigures, show: showCost,
 			bounds: []cell{
-				wholly(in("adaptive", "N=3, 20/s", atMost("first", 4), atMost("late", 0.4))),
+				in("adaptive", "N=3, 20/s", atMost("first", 4), atMost("late", 0.4)),
 				in("adaptive", "N=3, 1000/s", hung(15)...),
 				wholly(in("adaptive", "N=10, 1000/s", hung(10)...)),
 				in("adaptive", "N=20, 1000/s", hung(9)...),
@@ -114,6 +114,9 @@ func retryTable() table {
 			t.columns = append(t.columns, column{fmt.Sprintf("%v, N=%d, 1000/s", c, n), oneOf(n, 1000, c)})
 		}
 	}
+	half := oneOf(3, 1000, Errors)
+	half.Steps[0].Value = 0.5
+	t.columns = append(t.columns, column{"fails half, N=3, 1000/s", half})
 	for i, c := range t.columns {
 		cell := in("adaptive, second try", c.name, atMost("first", 0), atMost("late", 0))
 		cell.whole = i%2 != 0

@@ -118,7 +118,7 @@ func (t *table) run(r row, c column) (figures, error) {
 }
 
 // TestTables holds the bounds of the tables: without wholeEnv a selection, which
-// takes less than a minute, with it all.
+// takes less than a minute under the race detector, with it all.
 func TestTables(t *testing.T) {
 	whole := os.Getenv(wholeEnv) != ""
 	for _, table := range tables() {
