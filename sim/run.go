@@ -20,8 +20,8 @@ const (
 
 const (
 	connectTime  = 500 * time.Microsecond // of a probe that is answered
-	probeTimeout = 150 * time.Millisecond
-	retryBurst   = 10 // second tries that may be saved up
+	probeTimeout = 150 * time.Millisecond // the default; the agent waits 100 ms for a host that answers so fast
+	retryBurst   = 10                     // second tries that may be saved up
 )
 
 // Simulation is a run under way. Make it with Start. Not safe for concurrent use.
@@ -115,8 +115,8 @@ func (s *Simulation) choose() {
 	}
 }
 
-// The services of an engine are those of this many agents, if there are many.
-// Few agents have one each, so that they do not tick in step.
+// Agents share engines: about agentsPerEngine have one, but a few agents have
+// one each, so that they do not tick in step.
 const (
 	agentsPerEngine = 64
 	ownEngines      = 16

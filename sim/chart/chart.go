@@ -79,15 +79,17 @@ func (c *Chart) top() float64 {
 	return 10 * unit
 }
 
-// Number returns a value with three digits, as people write it.
+// Number returns a value with three digits, as people write it; integers with all
+// of theirs.
 func Number(v float64) string {
+	if v != math.Trunc(v) {
+		v = three(v)
+	}
 	switch a := math.Abs(v); {
-	case v == math.Trunc(v) && a < 1e6:
-		return thousands(strconv.FormatFloat(v, 'f', 0, 64))
-	case a >= 100:
+	case a >= 100 || v == math.Trunc(v):
 		return thousands(strconv.FormatFloat(v, 'f', 0, 64))
 	case a >= 0.001:
-		return strconv.FormatFloat(v, 'f', max(0, 2-int(math.Floor(math.Log10(a)))), 64)
+		return strconv.FormatFloat(v, 'f', 2-int(math.Floor(math.Log10(a))), 64)
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
