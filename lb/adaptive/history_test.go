@@ -199,7 +199,7 @@ func (h *history) serve(t *rapid.T) {
 func (h *history) wait(t *rapid.T) {
 	h.now += rapid.SampledFrom([]time.Duration{
 		0, 1, 999 * time.Microsecond, ms, 170 * ms, sec, 5 * sec, 31 * sec, 5 * time.Minute, 10 * time.Minute,
-		4096 * sec, 4096*sec + 100*ms, // a generation's time of 16 bits wraps
+		510 * sec, 520 * sec, 1024 * sec, 1024*sec + 100*ms, // a generation's time of 16 bits wraps
 	}).Draw(t, "wait")
 }
 

@@ -70,7 +70,7 @@ type host struct {
 	row        uint8 // failures in a row
 	state      state
 	flags      flags
-	generation uint16 // 1/16 s, when the generation in flight began
+	generation uint16 // 1/64 s, when the generation in flight began
 	opened     uint16 // s, when the window was opened
 	cold       int32  // place of the cold half, 0: none
 }
@@ -176,14 +176,27 @@ func (h *host) begin(us uint64) {
 	}
 }
 
-// end counts n calls that ended, those of the older generation first.
-func (h *host) end(n uint32, ms uint32, pick uint64) {
-	h.older -= uint16(min(n, uint32(h.older)))
+// end counts n calls that ended, those of the older generation first, unless it
+// is known that they are young.
+func (h *host) end(n uint32, young bool, ms uint32, pick uint64) {
+	if !young {
+		h.older -= uint16(min(n, uint32(h.older)))
+	}
 	h.inFlight -= uint16(min(n, uint32(h.inFlight)))
+	h.older = min(h.older, h.inFlight)
 	h.quiet = ms
 	h.lastPick = uint32(pick)
 	h.set(answered)
 }
+
+// toGeneration returns the time of generations of calls, which wraps after 17
+// minutes: a host at rest for that long may be looked at a generation later.
+func toGeneration(us uint64) uint16 { return uint16(us / (1e6 / 64)) }
+
+// young reports whether a call began after the generation in flight did. Without
+// that the ends of young calls would be taken for those of older ones that nobody
+// reports, which would be in flight for ever on a busy host.
+func (h *host) young(begin uint64) bool { return int16(toGeneration(begin)-h.generation) > 0 }
 
 // drained reports whether the host has weight 0 and is not to be called.
 func (h *host) drained() bool { return h.perCall == 0 }

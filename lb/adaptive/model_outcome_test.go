@@ -114,8 +114,11 @@ func (m *model) observe(id route.Host, o lb.Outcome, now time.Duration) bool {
 		latency = h.area / float32(n)
 	}
 	h.area = 0
-	h.older -= min(n, h.older)
+	if age := (sixtyFourths(begin) - h.generation + 1<<20) % 65536; !told || age == 0 || age >= 1<<15 {
+		h.older -= min(n, h.older)
+	}
 	h.inFlight -= min(n, h.inFlight)
+	h.older = min(h.older, h.inFlight)
 	h.quiet, h.lastPick, h.answered = now.Truncate(ms), uint32(m.picks), true
 	m.turnEnds += uint64(n)
 	began := func(at time.Duration) bool { return !told || begin >= at.Truncate(time.Microsecond) }

@@ -81,9 +81,9 @@ func (m *model) mayTest(h *modelHost, idle, now time.Duration) bool {
 }
 
 func (m *model) generation(h *modelHost, now time.Duration) {
-	sixteenth := int(now / (time.Second / 16))
-	age := time.Duration((sixteenth-h.generation)%65536) * time.Second / 16 // 68 minutes look like none
-	if age < 4*time.Duration(h.latency)*time.Microsecond {
+	at := sixtyFourths(now)
+	age := time.Duration((at-h.generation)%65536) * time.Second / 64 // 17 minutes look like none
+	if age < min(4*time.Duration(h.latency)*time.Microsecond, 8*time.Minute) {
 		return
 	}
 	if !h.answered && now.Truncate(ms)-h.quiet <= 30*sec {
@@ -91,10 +91,12 @@ func (m *model) generation(h *modelHost, now time.Duration) {
 	}
 	m.turnForgotten += uint64(h.older)
 	h.integrate(now)
-	h.generation, h.answered = sixteenth, false
+	h.generation, h.answered = at, false
 	h.inFlight -= min(h.older, h.inFlight)
 	h.older = h.inFlight
 }
+
+func sixtyFourths(t time.Duration) int { return int(t / (time.Second / 64)) }
 
 func (m *model) losses() {
 	off := m.turnForgotten*1000 > m.turnEnds

@@ -44,7 +44,7 @@ func (b *Balancer) Observe(id route.Host, o lb.Outcome, now time.Duration) lb.Ef
 	r := result{kind: o.Kind, told: o.Ticket != 0 && n == 1, begin: uint64(o.Ticket) - 1}
 	r.latency = b.latencyOf(h, &o, &r, us, n)
 	h.area = 0
-	h.end(n, ms, b.picks)
+	h.end(n, r.told && h.young(r.begin), ms, b.picks)
 	b.turnEnds += uint64(n)
 	if o.Kind == lb.KindIgnored {
 		b.release(i, &r)

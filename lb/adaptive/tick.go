@@ -7,11 +7,12 @@ import (
 )
 
 const (
-	turnEvery   = 500 * time.Millisecond // between two looks at the generations
-	maxStall    = 500 * time.Millisecond
-	stallFactor = 8                // latencies without an answer that are a stall
-	generations = 4                // latencies that a generation of calls lasts at least
-	forgetAfter = 30 * time.Second // calls of a host that answers nothing
+	turnEvery     = 500 * time.Millisecond // between two looks at the generations
+	maxStall      = 500 * time.Millisecond
+	stallFactor   = 8                // latencies without an answer that are a stall
+	generations   = 4                // latencies that a generation of calls lasts at least
+	maxGeneration = 8 * time.Minute  // half of the time after which host.generation wraps
+	forgetAfter   = 30 * time.Second // calls of a host that answers nothing
 
 	// lossLimit is the share of lost reports, one in so many, above which
 	// latencies do not follow from the calls in flight: at 1 % they are worse
@@ -145,15 +146,15 @@ func (b *Balancer) tickOut(i int32, now time.Duration) time.Duration {
 // reported, if the host has answered others since: a hung host must not be
 // forgiven, so there they count for half a minute.
 func (b *Balancer) turnGeneration(h *host, now time.Duration) {
-	sixteenth := uint16(uint64(now) / (1e9 / 16))
-	age := time.Duration(sixteenth-h.generation) * time.Second / 16
-	if age < generations*time.Duration(h.latency)*time.Microsecond {
+	at := toGeneration(toUS(now))
+	age := time.Duration(at-h.generation) * time.Second / 64
+	if age < min(generations*time.Duration(h.latency)*time.Microsecond, maxGeneration) {
 		return
 	}
 	if !h.has(answered) && time.Duration(toMS(now)-h.quiet)*time.Millisecond <= forgetAfter {
 		return
 	}
-	h.generation = sixteenth
+	h.generation = at
 	b.counters.Forgotten += uint64(h.older)
 	b.turnForgotten += uint64(h.older)
 	h.integrate(uint32(toUS(now)))
