@@ -115,7 +115,7 @@ func TestOutcomes(t *testing.T) {
 		{"a kind of the future", larspb.CallReport{Retcode: 1, Kind: 77}, lb.Outcome{Failed: 1}},
 	} {
 		c.want.Ticket = ticket
-		if got := outcomeOf(&c.report, ticket); got != c.want {
+		if got := outcomeOf(&c.report, ticket, time.Minute); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -138,6 +138,31 @@ func TestLatencyOfATicket(t *testing.T) {
 		w.end(a, c.report(a.Ticket))
 		if s := w.state(hostN(0)); s.Fact("latency") != c.want || s.Fact("in_flight") != 0 {
 			t.Errorf("latency %v, want %v; %v calls in flight", s.Fact("latency"), c.want, s.Fact("in_flight"))
+		}
+	}
+}
+
+// TestLatencyIsPossible: a program that counts in other units makes no host look as
+// if it took an hour.
+func TestLatencyIsPossible(t *testing.T) {
+	const told = 3_000_000_000 // us
+	pick := lb.Ticket(1 + time.Hour/time.Microsecond)
+	for _, c := range []struct {
+		name      string
+		ticket    lb.Ticket
+		latencyUS uint32
+		want      time.Duration
+	}{
+		{"the pick was later", pick, told, 30 * time.Millisecond},
+		{"the pick was just then", pick, 30_000, 30 * time.Millisecond},
+		{"the pick was before", pick, 29_999, 29_999 * time.Microsecond},
+		{"not told", pick, 0, 0},
+		{"no ticket", 0, told, ticketAge},
+		{"no ticket, and long", 0, 599_000_000, 599 * time.Second},
+	} {
+		now := time.Hour + 30*time.Millisecond + 999 // ns
+		if got := outcomeOf(&larspb.CallReport{LatencyUS: c.latencyUS}, c.ticket, now); got.Latency != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got.Latency, c.want)
 		}
 	}
 }

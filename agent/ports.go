@@ -207,7 +207,7 @@ func (p *ports) report(body []byte) {
 	}
 	key, now := route.Key{Modid: r.Modid, Cmdid: r.Cmdid}, p.clock()
 	host := route.Host{IP: uint32(r.IP), Port: uint16(r.Port)}
-	outcome := outcomeOf(&r, p.tickets.read(r.Ticket, now))
+	outcome := outcomeOf(&r, p.tickets.read(r.Ticket, now), now)
 	if outcome.Ticket == 0 && (r.Ticket != 0 || outcome.Kind == lb.KindIgnored) {
 		p.void.Add(1)
 	}
@@ -226,8 +226,8 @@ func (p *ports) report(body []byte) {
 // outcomeOf returns what a report says. Whether the call worked is what the return
 // code says, as ever; the kind is only how it failed, or that the call is not to
 // be judged.
-func outcomeOf(r *larspb.CallReport, ticket lb.Ticket) lb.Outcome {
-	o := lb.Outcome{Ticket: ticket, Latency: time.Duration(r.LatencyUS) * time.Microsecond}
+func outcomeOf(r *larspb.CallReport, ticket lb.Ticket, now time.Duration) lb.Outcome {
+	o := lb.Outcome{Ticket: ticket, Latency: min(time.Duration(r.LatencyUS)*time.Microsecond, since(ticket, now))}
 	switch {
 	case r.Kind == larspb.Kind_KIND_IGNORED:
 		o.Kind = lb.KindIgnored

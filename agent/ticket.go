@@ -40,3 +40,12 @@ func (t tickets) read(ticket uint64, now time.Duration) lb.Ticket {
 	}
 	return lb.Ticket(us)
 }
+
+// since returns the time since the pick, to the microsecond: no call took longer.
+// Without a ticket it is as long as one is valid.
+func since(ticket lb.Ticket, now time.Duration) time.Duration {
+	if ticket == 0 {
+		return ticketAge
+	}
+	return now.Truncate(time.Microsecond) - time.Duration(ticket-1)*time.Microsecond
+}
