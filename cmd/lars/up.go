@@ -218,7 +218,7 @@ func (u *system) greet() {
 	s.printf("  lars gethost 1/1%s\n  lars simulator 1/1%s\n", ask, ask)
 	s.printf("  lars route add 1/1 127.0.0.1:7005%s\n  lars getroute 1/1%s\n  lars status 1/1%s\n", store, ask, store)
 	if u.server.Addr().IsValid() {
-		s.printf("  lars agent hosts 1/1%s\n", u.pagesFlag())
+		s.printf("  lars agent hosts 1/1%s\n  lars why 1/1%[1]s\n", u.pagesFlag())
 	}
 	s.printf("\n")
 }
