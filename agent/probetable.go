@@ -25,9 +25,11 @@ const (
 	waitFactor = 4
 
 	// patientAfter is the number of connects in a row without an answer from which
-	// on each gets twice the time of the one before: the host is ejected by then,
-	// and it may have moved farther away.
-	patientAfter = 3
+	// on each patientEvery-th one gets maxWait: the host may have moved farther
+	// away. Not each, and not at once, since a host that heals during such a
+	// connect comes back later for it: the packet that asked is lost.
+	patientAfter = 32
+	patientEvery = 8
 )
 
 // probeTable is which addresses are to be connected to, on behalf of which
@@ -142,14 +144,13 @@ func (t *probeTable) next(now time.Duration) (*address, time.Duration) {
 }
 
 func (t *probeTable) wait(a *address) time.Duration {
-	wait := t.firstWait
-	if a.took > 0 {
-		wait = min(max(waitFactor*a.took, minWait), maxWait)
+	switch {
+	case a.silent >= patientAfter && a.silent%patientEvery == 0:
+		return max(t.firstWait, maxWait)
+	case a.took > 0:
+		return min(max(waitFactor*a.took, minWait), maxWait)
 	}
-	for i := patientAfter; i <= a.silent && wait < maxWait; i++ {
-		wait = min(2*wait, maxWait)
-	}
-	return wait
+	return t.firstWait
 }
 
 // ended takes the answer of a connect, and returns the probes that it answers, and

@@ -115,7 +115,7 @@ func TestConnectsAreBounded(t *testing.T) {
 }
 
 // TestConnectsGetTheTimeTheyNeed: four times what they took before, within bounds,
-// and twice as much for each without an answer from the fourth on.
+// and now and then all of it, for a host that has been silent for long.
 func TestConnectsGetTheTimeTheyNeed(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
@@ -128,9 +128,9 @@ func TestConnectsGetTheTimeTheyNeed(t *testing.T) {
 		{"near", []lb.Answer{lb.ProbeOK}, 200 * time.Microsecond, 100 * ms},
 		{"middle", []lb.Answer{lb.ProbeRefused}, 60 * ms, 240 * ms},
 		{"far", []lb.Answer{lb.ProbeOK}, 400 * ms, time.Second},
-		{"silent twice", slices.Repeat([]lb.Answer{lb.ProbeSilent}, 2), 150 * ms, 150 * ms},
-		{"silent thrice", slices.Repeat([]lb.Answer{lb.ProbeSilent}, 3), 150 * ms, 300 * ms},
-		{"silent for long", slices.Repeat([]lb.Answer{lb.ProbeSilent}, 1000), 150 * ms, time.Second},
+		{"silent for a while", slices.Repeat([]lb.Answer{lb.ProbeSilent}, 24), 150 * ms, 150 * ms},
+		{"silent for long", slices.Repeat([]lb.Answer{lb.ProbeSilent}, 33), 150 * ms, 150 * ms},
+		{"silent for long, the eighth", slices.Repeat([]lb.Answer{lb.ProbeSilent}, 40), 150 * ms, time.Second},
 		{"answered again", []lb.Answer{lb.ProbeSilent, lb.ProbeSilent, lb.ProbeSilent, lb.ProbeOK}, 60 * ms, 240 * ms},
 		{"not made", []lb.Answer{lb.ProbeNone}, 60 * ms, 150 * ms},
 	} {
