@@ -4,7 +4,7 @@
 //
 //	cfg := policy.DefaultConfig()                  // of the machine
 //	own, errs := cfg.With(settings)                // of a service
-//	b := own.New(rand.Uint64())                    // or own.Renew(b, seed, now)
+//	b = own.Renew(b, seed, now)                    // nil at first
 //	err := policy.Check("evidence", "40")          // before a setting is stored
 //
 // It is pure: no I/O, no log, no clock. A Config may be read from any goroutine
@@ -56,7 +56,7 @@ type Config struct {
 	// RetryBudget [retry_budget] is the share of its calls that a program may
 	// make a second time, on another host, 0 to 1. Default 0.1. Higher: fewer
 	// errors reach users. Lower: an outage of all hosts multiplies the load by
-	// less.
+	// less. Programs use it, not the agent.
 	RetryBudget float64
 }
 
@@ -86,14 +86,10 @@ func (c *Config) Validate() error {
 	return c.Adaptive.Validate()
 }
 
-// New returns the balancer, without hosts. seed is where its random numbers
-// begin. c must be valid.
-func (c *Config) New(seed uint64) lb.Balancer { return c.Renew(nil, seed, 0) }
-
 // Renew returns the balancer of a service that has the balancer have, nil for
 // none: the same one, reconfigured, if it has the policy, so that the states of
-// hosts stay. Else it is a new one, without hosts; but one that looked on takes
-// over with what it has seen. c must be valid.
+// hosts stay. Else it is a new one, without hosts, whose random numbers begin at
+// seed; but one that looked on takes over with what it has seen. c must be valid.
 func (c *Config) Renew(have lb.Balancer, seed uint64, now time.Duration) lb.Balancer {
 	first := c.find(c.Policy, have, seed, now)
 	if !c.shadowed() {
@@ -133,18 +129,4 @@ func (c *Config) find(name string, have lb.Balancer, seed uint64, now time.Durat
 		return adaptive.New(c.Adaptive, seed)
 	}
 	return classic.New(c.Classic, seed)
-}
-
-// Of returns the name of the policy of a balancer that Renew returned, "" for
-// nil.
-func Of(b lb.Balancer) string {
-	switch b := b.(type) {
-	case *shadow.Balancer:
-		return Of(b.First())
-	case *adaptive.Balancer:
-		return Adaptive
-	case *classic.Balancer:
-		return Classic
-	}
-	return ""
 }

@@ -157,9 +157,9 @@ func TestRenew(t *testing.T) {
 	for _, name := range Names() {
 		cfg := DefaultConfig()
 		cfg.Policy = name
-		b := cfg.New(1)
-		if Of(b) != name {
-			t.Fatalf("%s: New returned %T", name, b)
+		b := cfg.Renew(nil, 1, 0)
+		if policyOf(b) != name {
+			t.Fatalf("%s: Renew of nothing returned %T", name, b)
 		}
 		b.Update(hosts, 0)
 		for range 100 {
@@ -176,15 +176,12 @@ func TestRenew(t *testing.T) {
 			t.Errorf("%s: another balancer after a changed setting", name)
 		}
 		changed.Policy = other(name)
-		if got := changed.Renew(b, 1, 0); Of(got) != other(name) {
+		if got := changed.Renew(b, 1, 0); policyOf(got) != other(name) {
 			t.Errorf("%s: Renew for policy %s returned %T", name, changed.Policy, got)
 		}
-		if first := cfg.Renew(nil, 1, 0); Of(first) != name {
+		if first := cfg.Renew(nil, 1, 0); policyOf(first) != name {
 			t.Errorf("%s: Renew of nothing returned %T", name, first)
 		}
-	}
-	if Of(nil) != "" {
-		t.Error("nil has a policy")
 	}
 }
 
@@ -198,7 +195,7 @@ func other(name string) string {
 // The value of a setting that changed is the one that decides.
 func TestRenewReconfigures(t *testing.T) {
 	cfg := DefaultConfig()
-	b := cfg.New(1)
+	b := cfg.Renew(nil, 1, 0)
 	b.Update(route.AppendEndpoints(nil, []route.Host{{IP: 1, Port: 1}, {IP: 2, Port: 1}}), 0)
 	strict, _ := cfg.With([]route.Setting{{Name: "evidence", Value: "2"}})
 	b = strict.Renew(b, 1, 0)
@@ -215,9 +212,9 @@ func TestRenewReconfigures(t *testing.T) {
 func TestRenewWithShadow(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Policy, cfg.Shadow = Classic, Adaptive
-	b, ok := cfg.New(1).(*shadow.Balancer)
-	if !ok || Of(b) != Classic || Of(b.Shadow()) != Adaptive {
-		t.Fatalf("New returned %T", b)
+	b, ok := cfg.Renew(nil, 1, 0).(*shadow.Balancer)
+	if !ok || policyOf(b) != Classic || policyOf(b.Shadow()) != Adaptive {
+		t.Fatalf("Renew of nothing returned %T", b)
 	}
 	first, second := b.First(), b.Shadow()
 	if again := cfg.Renew(b, 1, 0); again != lb.Balancer(b) {
@@ -236,4 +233,17 @@ func TestRenewWithShadow(t *testing.T) {
 	if beside := cfg.Renew(second, 1, 0).(*shadow.Balancer); beside.First() != second || beside.Shadow() == first {
 		t.Error("a shadow that is turned on is not a new one beside the same balancer")
 	}
+}
+
+// policyOf returns the name of the policy of a balancer, "" for nil.
+func policyOf(b lb.Balancer) string {
+	switch b := b.(type) {
+	case *shadow.Balancer:
+		return policyOf(b.First())
+	case *adaptive.Balancer:
+		return Adaptive
+	case *classic.Balancer:
+		return Classic
+	}
+	return ""
 }
