@@ -56,10 +56,14 @@
 //	ReportStatusRequest   run              10      random for each start of the agent, never 0
 //	                      number           11      of the report within the run, from 1
 //	                      level            12      of the agent
-//	                      span_ms          13      reserved
+//	                      span_ms          13      since the first call that is new; 0: not known
 //	HostCallResult        total_succ, total_err  10, 11  calls since the agent knows the host
-//	                      refused, timeout, latency_us_sum, state, reason, latency,
-//	                      ejections, reinstatements, since  12 to 20  reserved
+//	                      refused, timeout       12, 13  of total_err, by kind
+//	                      latency_us_sum         14      of all calls that were measured
+//	                      state, reason          15, 16  a HostState, a HostReason
+//	                      latency                17      of the calls that were measured: see package history
+//	                      ejections, reinstatements  18, 19  totals
+//	                      since                  20      when the totals began
 //	Challenge             level            2       of the server
 //	Proof                 nonce, role      2, 3    see package access
 //
@@ -69,7 +73,8 @@
 // servers answer with theirs. Anybody else is treated as a C++ peer: dns
 // leaves version, stale, removed, level, settings, weights and zones out of its
 // answers, and hosts of weight 0, which such an agent would call. An agent does
-// the same for programs. [RouteAnswer.Append] writes settings, weights and zones
+// the same for programs, and leaves span_ms and what follows total_err out of its
+// reports until the reporter has shown a level on this connection. [RouteAnswer.Append] writes settings, weights and zones
 // only with a level.
 //
 // Programs say the same for themselves: an agent gives a ticket only to a

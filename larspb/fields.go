@@ -94,6 +94,15 @@ func appendField(b []byte, num protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(appendTag(b, num, protowire.VarintType), v)
 }
 
+// appendHigh is appendField for a number of 16 to 2,047, whose tag takes two
+// bytes.
+func appendHigh(b []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), v)
+}
+
 // appendInt32 sign-extends v to 64 bits, as proto3 encodes an int32.
 func appendInt32(b []byte, num protowire.Number, v int32) []byte {
 	return appendField(b, num, uint64(int64(v)))
@@ -125,6 +134,14 @@ func fieldSize(v uint64) int {
 		return 0
 	}
 	return 1 + protowire.SizeVarint(v)
+}
+
+// highSize returns the encoded length of a field that appendHigh writes.
+func highSize(v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return 1 + fieldSize(v)
 }
 
 // int32Size returns the encoded length of a field that appendInt32 writes.

@@ -229,6 +229,121 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 	return file_lars_proto_rawDescGZIP(), []int{2}
 }
 
+// HostState is where a host is for one caller.
+type HostState int32
+
+const (
+	HostState_STATE_UNKNOWN HostState = 0
+	HostState_STATE_UP      HostState = 1 // in rotation
+	HostState_STATE_TRIAL   HostState = 2 // back in rotation, although no call has succeeded yet
+	HostState_STATE_EJECTED HostState = 3 // out of rotation
+)
+
+// Enum value maps for HostState.
+var (
+	HostState_name = map[int32]string{
+		0: "STATE_UNKNOWN",
+		1: "STATE_UP",
+		2: "STATE_TRIAL",
+		3: "STATE_EJECTED",
+	}
+	HostState_value = map[string]int32{
+		"STATE_UNKNOWN": 0,
+		"STATE_UP":      1,
+		"STATE_TRIAL":   2,
+		"STATE_EJECTED": 3,
+	}
+)
+
+func (x HostState) Enum() *HostState {
+	p := new(HostState)
+	*p = x
+	return p
+}
+
+func (x HostState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HostState) Descriptor() protoreflect.EnumDescriptor {
+	return file_lars_proto_enumTypes[3].Descriptor()
+}
+
+func (HostState) Type() protoreflect.EnumType {
+	return &file_lars_proto_enumTypes[3]
+}
+
+func (x HostState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HostState.Descriptor instead.
+func (HostState) EnumDescriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{3}
+}
+
+// HostReason is why a host was ejected last.
+type HostReason int32
+
+const (
+	HostReason_REASON_NONE    HostReason = 0 // it was not
+	HostReason_REASON_OTHER   HostReason = 1 // one that has no number
+	HostReason_REASON_REFUSED HostReason = 2 // connects refused
+	HostReason_REASON_SILENT  HostReason = 3 // connects not answered
+	HostReason_REASON_RATE    HostReason = 4 // too many calls failed
+	HostReason_REASON_ROW     HostReason = 5 // too many calls in a row failed
+	HostReason_REASON_WINDOW  HostReason = 6 // too many calls of a window failed
+)
+
+// Enum value maps for HostReason.
+var (
+	HostReason_name = map[int32]string{
+		0: "REASON_NONE",
+		1: "REASON_OTHER",
+		2: "REASON_REFUSED",
+		3: "REASON_SILENT",
+		4: "REASON_RATE",
+		5: "REASON_ROW",
+		6: "REASON_WINDOW",
+	}
+	HostReason_value = map[string]int32{
+		"REASON_NONE":    0,
+		"REASON_OTHER":   1,
+		"REASON_REFUSED": 2,
+		"REASON_SILENT":  3,
+		"REASON_RATE":    4,
+		"REASON_ROW":     5,
+		"REASON_WINDOW":  6,
+	}
+)
+
+func (x HostReason) Enum() *HostReason {
+	p := new(HostReason)
+	*p = x
+	return p
+}
+
+func (x HostReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HostReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_lars_proto_enumTypes[4].Descriptor()
+}
+
+func (HostReason) Type() protoreflect.EnumType {
+	return &file_lars_proto_enumTypes[4]
+}
+
+func (x HostReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HostReason.Descriptor instead.
+func (HostReason) EnumDescriptor() ([]byte, []int) {
+	return file_lars_proto_rawDescGZIP(), []int{4}
+}
+
 // HostInfo is one address of a service.
 type HostInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -559,8 +674,24 @@ type HostCallResult struct {
 	Overload bool                   `protobuf:"varint,5,opt,name=overload,proto3" json:"overload,omitempty"`
 	// Calls since the agent learned of the host. They only grow, so a report
 	// that was lost or replaced by a newer one loses no count.
-	TotalSucc     uint64 `protobuf:"varint,10,opt,name=total_succ,json=totalSucc,proto3" json:"total_succ,omitempty"`
-	TotalErr      uint64 `protobuf:"varint,11,opt,name=total_err,json=totalErr,proto3" json:"total_err,omitempty"`
+	TotalSucc uint64 `protobuf:"varint,10,opt,name=total_succ,json=totalSucc,proto3" json:"total_succ,omitempty"`
+	TotalErr  uint64 `protobuf:"varint,11,opt,name=total_err,json=totalErr,proto3" json:"total_err,omitempty"`
+	// The rest is for reporters that have shown a level. Totals since the same
+	// moment; one that does not fit stays at the maximum.
+	Refused uint32 `protobuf:"varint,12,opt,name=refused,proto3" json:"refused,omitempty"` // of total_err, calls that the host refused
+	Timeout uint32 `protobuf:"varint,13,opt,name=timeout,proto3" json:"timeout,omitempty"` // of total_err, calls without an answer in time
+	// Sum of the latencies of all calls of which it was told, in microseconds.
+	LatencyUsSum uint64 `protobuf:"varint,14,opt,name=latency_us_sum,json=latencyUsSum,proto3" json:"latency_us_sum,omitempty"`
+	State        uint32 `protobuf:"varint,15,opt,name=state,proto3" json:"state,omitempty"`   // HostState
+	Reason       uint32 `protobuf:"varint,16,opt,name=reason,proto3" json:"reason,omitempty"` // HostReason
+	// How these latencies spread, up to 256 bytes: see package history.
+	Latency        []byte `protobuf:"bytes,17,opt,name=latency,proto3" json:"latency,omitempty"`
+	Ejections      uint32 `protobuf:"varint,18,opt,name=ejections,proto3" json:"ejections,omitempty"`
+	Reinstatements uint32 `protobuf:"varint,19,opt,name=reinstatements,proto3" json:"reinstatements,omitempty"`
+	// Unix seconds at which the totals began: when the agent learned of the host.
+	// A host that leaves and returns has a later one, in the same second too, so
+	// run, service, host and since name totals that only grow.
+	Since         uint32 `protobuf:"varint,20,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -644,16 +775,82 @@ func (x *HostCallResult) GetTotalErr() uint64 {
 	return 0
 }
 
+func (x *HostCallResult) GetRefused() uint32 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *HostCallResult) GetTimeout() uint32 {
+	if x != nil {
+		return x.Timeout
+	}
+	return 0
+}
+
+func (x *HostCallResult) GetLatencyUsSum() uint64 {
+	if x != nil {
+		return x.LatencyUsSum
+	}
+	return 0
+}
+
+func (x *HostCallResult) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *HostCallResult) GetReason() uint32 {
+	if x != nil {
+		return x.Reason
+	}
+	return 0
+}
+
+func (x *HostCallResult) GetLatency() []byte {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+func (x *HostCallResult) GetEjections() uint32 {
+	if x != nil {
+		return x.Ejections
+	}
+	return 0
+}
+
+func (x *HostCallResult) GetReinstatements() uint32 {
+	if x != nil {
+		return x.Reinstatements
+	}
+	return 0
+}
+
+func (x *HostCallResult) GetSince() uint32 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
 type ReportStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Modid         int32                  `protobuf:"varint,1,opt,name=modid,proto3" json:"modid,omitempty"`
-	Cmdid         int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
-	Caller        int32                  `protobuf:"varint,3,opt,name=caller,proto3" json:"caller,omitempty"` // IPv4 of the calling machine, host-order integer
-	Results       []*HostCallResult      `protobuf:"bytes,4,rep,name=results,proto3" json:"results,omitempty"`
-	Ts            uint32                 `protobuf:"varint,5,opt,name=ts,proto3" json:"ts,omitempty"`          // Unix seconds
-	Run           uint64                 `protobuf:"varint,10,opt,name=run,proto3" json:"run,omitempty"`       // a random number of this start of the agent
-	Number        uint64                 `protobuf:"varint,11,opt,name=number,proto3" json:"number,omitempty"` // of the message within the run, from 1; asks for a ReportAck
-	Level         uint32                 `protobuf:"varint,12,opt,name=level,proto3" json:"level,omitempty"`   // as in GetRouteRequest
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Modid   int32                  `protobuf:"varint,1,opt,name=modid,proto3" json:"modid,omitempty"`
+	Cmdid   int32                  `protobuf:"varint,2,opt,name=cmdid,proto3" json:"cmdid,omitempty"`
+	Caller  int32                  `protobuf:"varint,3,opt,name=caller,proto3" json:"caller,omitempty"` // IPv4 of the calling machine, host-order integer
+	Results []*HostCallResult      `protobuf:"bytes,4,rep,name=results,proto3" json:"results,omitempty"`
+	Ts      uint32                 `protobuf:"varint,5,opt,name=ts,proto3" json:"ts,omitempty"`          // Unix seconds
+	Run     uint64                 `protobuf:"varint,10,opt,name=run,proto3" json:"run,omitempty"`       // a random number of this start of the agent
+	Number  uint64                 `protobuf:"varint,11,opt,name=number,proto3" json:"number,omitempty"` // of the message within the run, from 1; asks for a ReportAck
+	Level   uint32                 `protobuf:"varint,12,opt,name=level,proto3" json:"level,omitempty"`   // as in GetRouteRequest
+	// How long ago the first call was that no report before brought; 0: not known.
+	// Only for reporters that have shown a level.
+	SpanMs        uint32 `protobuf:"varint,13,opt,name=span_ms,json=spanMs,proto3" json:"span_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -740,6 +937,13 @@ func (x *ReportStatusRequest) GetNumber() uint64 {
 func (x *ReportStatusRequest) GetLevel() uint32 {
 	if x != nil {
 		return x.Level
+	}
+	return 0
+}
+
+func (x *ReportStatusRequest) GetSpanMs() uint32 {
+	if x != nil {
+		return x.SpanMs
 	}
 	return 0
 }
@@ -1467,7 +1671,7 @@ const file_lars_proto_rawDesc = "" +
 	"\x05stale\x18\r \x01(\bR\x05stale\x12\x18\n" +
 	"\aremoved\x18\x0e \x01(\bR\aremoved\x12\x14\n" +
 	"\x05level\x18\x0f \x01(\rR\x05level\x12)\n" +
-	"\bsettings\x18\x10 \x03(\v2\r.lars.SettingR\bsettings\"\xb2\x01\n" +
+	"\bsettings\x18\x10 \x03(\v2\r.lars.SettingR\bsettings\"\xb0\x03\n" +
 	"\x0eHostCallResult\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\x05R\x02ip\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\x05R\x04port\x12\x12\n" +
@@ -1477,7 +1681,16 @@ const file_lars_proto_rawDesc = "" +
 	"\n" +
 	"total_succ\x18\n" +
 	" \x01(\x04R\ttotalSucc\x12\x1b\n" +
-	"\ttotal_err\x18\v \x01(\x04R\btotalErr\"\xd9\x01\n" +
+	"\ttotal_err\x18\v \x01(\x04R\btotalErr\x12\x18\n" +
+	"\arefused\x18\f \x01(\rR\arefused\x12\x18\n" +
+	"\atimeout\x18\r \x01(\rR\atimeout\x12$\n" +
+	"\x0elatency_us_sum\x18\x0e \x01(\x04R\flatencyUsSum\x12\x14\n" +
+	"\x05state\x18\x0f \x01(\rR\x05state\x12\x16\n" +
+	"\x06reason\x18\x10 \x01(\rR\x06reason\x12\x18\n" +
+	"\alatency\x18\x11 \x01(\fR\alatency\x12\x1c\n" +
+	"\tejections\x18\x12 \x01(\rR\tejections\x12&\n" +
+	"\x0ereinstatements\x18\x13 \x01(\rR\x0ereinstatements\x12\x14\n" +
+	"\x05since\x18\x14 \x01(\rR\x05since\"\xf2\x01\n" +
 	"\x13ReportStatusRequest\x12\x14\n" +
 	"\x05modid\x18\x01 \x01(\x05R\x05modid\x12\x14\n" +
 	"\x05cmdid\x18\x02 \x01(\x05R\x05cmdid\x12\x16\n" +
@@ -1487,7 +1700,8 @@ const file_lars_proto_rawDesc = "" +
 	"\x03run\x18\n" +
 	" \x01(\x04R\x03run\x12\x16\n" +
 	"\x06number\x18\v \x01(\x04R\x06number\x12\x14\n" +
-	"\x05level\x18\f \x01(\rR\x05level\"\x8a\x01\n" +
+	"\x05level\x18\f \x01(\rR\x05level\x12\x17\n" +
+	"\aspan_ms\x18\r \x01(\rR\x06spanMs\"\x8a\x01\n" +
 	"\x0eGetHostRequest\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\rR\x03seq\x12\x14\n" +
 	"\x05modid\x18\x02 \x01(\x05R\x05modid\x12\x14\n" +
@@ -1570,7 +1784,22 @@ const file_lars_proto_rawDesc = "" +
 	"\n" +
 	"KIND_ERROR\x10\x03\x12\x13\n" +
 	"\x0fKIND_OVERLOADED\x10\x04\x12\x10\n" +
-	"\fKIND_IGNORED\x10\x05B\x16Z\x14lars.internal/larspbb\x06proto3"
+	"\fKIND_IGNORED\x10\x05*P\n" +
+	"\tHostState\x12\x11\n" +
+	"\rSTATE_UNKNOWN\x10\x00\x12\f\n" +
+	"\bSTATE_UP\x10\x01\x12\x0f\n" +
+	"\vSTATE_TRIAL\x10\x02\x12\x11\n" +
+	"\rSTATE_EJECTED\x10\x03*\x8a\x01\n" +
+	"\n" +
+	"HostReason\x12\x0f\n" +
+	"\vREASON_NONE\x10\x00\x12\x10\n" +
+	"\fREASON_OTHER\x10\x01\x12\x12\n" +
+	"\x0eREASON_REFUSED\x10\x02\x12\x11\n" +
+	"\rREASON_SILENT\x10\x03\x12\x0f\n" +
+	"\vREASON_RATE\x10\x04\x12\x0e\n" +
+	"\n" +
+	"REASON_ROW\x10\x05\x12\x11\n" +
+	"\rREASON_WINDOW\x10\x06B\x16Z\x14lars.internal/larspbb\x06proto3"
 
 var (
 	file_lars_proto_rawDescOnce sync.Once
@@ -1584,37 +1813,39 @@ func file_lars_proto_rawDescGZIP() []byte {
 	return file_lars_proto_rawDescData
 }
 
-var file_lars_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_lars_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_lars_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_lars_proto_goTypes = []any{
 	(MessageId)(0),              // 0: lars.MessageId
 	(RetCode)(0),                // 1: lars.RetCode
 	(Kind)(0),                   // 2: lars.Kind
-	(*HostInfo)(nil),            // 3: lars.HostInfo
-	(*Setting)(nil),             // 4: lars.Setting
-	(*GetRouteRequest)(nil),     // 5: lars.GetRouteRequest
-	(*GetRouteResponse)(nil),    // 6: lars.GetRouteResponse
-	(*HostCallResult)(nil),      // 7: lars.HostCallResult
-	(*ReportStatusRequest)(nil), // 8: lars.ReportStatusRequest
-	(*GetHostRequest)(nil),      // 9: lars.GetHostRequest
-	(*GetHostResponse)(nil),     // 10: lars.GetHostResponse
-	(*ReportRequest)(nil),       // 11: lars.ReportRequest
-	(*Challenge)(nil),           // 12: lars.Challenge
-	(*Proof)(nil),               // 13: lars.Proof
-	(*ServerProof)(nil),         // 14: lars.ServerProof
-	(*Unsubscribe)(nil),         // 15: lars.Unsubscribe
-	(*ReportAck)(nil),           // 16: lars.ReportAck
-	(*Ping)(nil),                // 17: lars.Ping
-	(*Pong)(nil),                // 18: lars.Pong
-	(*Hello)(nil),               // 19: lars.Hello
+	(HostState)(0),              // 3: lars.HostState
+	(HostReason)(0),             // 4: lars.HostReason
+	(*HostInfo)(nil),            // 5: lars.HostInfo
+	(*Setting)(nil),             // 6: lars.Setting
+	(*GetRouteRequest)(nil),     // 7: lars.GetRouteRequest
+	(*GetRouteResponse)(nil),    // 8: lars.GetRouteResponse
+	(*HostCallResult)(nil),      // 9: lars.HostCallResult
+	(*ReportStatusRequest)(nil), // 10: lars.ReportStatusRequest
+	(*GetHostRequest)(nil),      // 11: lars.GetHostRequest
+	(*GetHostResponse)(nil),     // 12: lars.GetHostResponse
+	(*ReportRequest)(nil),       // 13: lars.ReportRequest
+	(*Challenge)(nil),           // 14: lars.Challenge
+	(*Proof)(nil),               // 15: lars.Proof
+	(*ServerProof)(nil),         // 16: lars.ServerProof
+	(*Unsubscribe)(nil),         // 17: lars.Unsubscribe
+	(*ReportAck)(nil),           // 18: lars.ReportAck
+	(*Ping)(nil),                // 19: lars.Ping
+	(*Pong)(nil),                // 20: lars.Pong
+	(*Hello)(nil),               // 21: lars.Hello
 }
 var file_lars_proto_depIdxs = []int32{
-	3, // 0: lars.GetRouteResponse.host:type_name -> lars.HostInfo
-	4, // 1: lars.GetRouteResponse.settings:type_name -> lars.Setting
-	7, // 2: lars.ReportStatusRequest.results:type_name -> lars.HostCallResult
-	3, // 3: lars.GetHostRequest.avoid:type_name -> lars.HostInfo
-	3, // 4: lars.GetHostResponse.host:type_name -> lars.HostInfo
-	3, // 5: lars.ReportRequest.host:type_name -> lars.HostInfo
+	5, // 0: lars.GetRouteResponse.host:type_name -> lars.HostInfo
+	6, // 1: lars.GetRouteResponse.settings:type_name -> lars.Setting
+	9, // 2: lars.ReportStatusRequest.results:type_name -> lars.HostCallResult
+	5, // 3: lars.GetHostRequest.avoid:type_name -> lars.HostInfo
+	5, // 4: lars.GetHostResponse.host:type_name -> lars.HostInfo
+	5, // 5: lars.ReportRequest.host:type_name -> lars.HostInfo
 	2, // 6: lars.ReportRequest.kind:type_name -> lars.Kind
 	7, // [7:7] is the sub-list for method output_type
 	7, // [7:7] is the sub-list for method input_type
@@ -1634,7 +1865,7 @@ func file_lars_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lars_proto_rawDesc), len(file_lars_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      5,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -71,12 +71,14 @@ var codecs = []codec{
 		err := r.Parse(body)
 		m := &ReportStatusRequest{
 			Modid: r.Key.Modid, Cmdid: r.Key.Cmdid, Caller: r.Caller, Ts: r.Time,
-			Run: r.Run, Number: r.Number, Level: r.Level,
+			Run: r.Run, Number: r.Number, Level: r.Level, SpanMs: r.SpanMS,
 		}
 		for _, c := range r.Results {
 			m.Results = append(m.Results, &HostCallResult{
 				Ip: c.IP, Port: c.Port, Succ: c.Succ, Err: c.Err, Overload: c.Overload,
 				TotalSucc: c.TotalSucc, TotalErr: c.TotalErr,
+				Refused: c.Refused, Timeout: c.Timeout, LatencyUsSum: c.LatencySum, State: c.State, Reason: c.Reason,
+				Latency: c.Latency, Ejections: c.Ejections, Reinstatements: c.Reinstatements, Since: c.Since,
 			})
 		}
 		encoded, _ := r.Append(nil, math.MaxInt32)
@@ -157,6 +159,12 @@ func keepWithinLimits(m proto.Message) {
 	case *GetRouteRequest:
 		if len(m.Zone) > route.MaxZone {
 			m.Zone = ""
+		}
+	case *ReportStatusRequest:
+		for _, r := range m.Results {
+			if len(r.Latency) > MaxLatency {
+				r.Latency = nil
+			}
 		}
 	case *GetRouteResponse:
 		m.Host = slices.DeleteFunc(m.Host, func(h *HostInfo) bool {
@@ -277,6 +285,10 @@ func oddBodies() map[string][]byte {
 		"33 settings":                append(varint(15, 1), bytes.Repeat(sub(16, sub(1, []byte("a"))), 33)...),
 		"setting that is not UTF-8":  slices.Concat(varint(15, 1), sub(16, sub(2, []byte{0xff}))),
 		"setting broken within":      sub(16, []byte{0x08}),
+		"result of 256 bytes more":   slices.Concat(sub(4, slices.Concat(addr, sub(17, bytes.Repeat(long, 2)[:256]), varint(20, 7))), varint(13, 1500)),
+		"result of 257 bytes more":   sub(4, slices.Concat(sub(17, []byte("a")), sub(17, bytes.Repeat(long, 2)[:257]), varint(18, 1))),
+		"result's latency empty":     sub(4, slices.Concat(sub(17, []byte("a")), sub(17, nil), varint(19, 1<<40|7))),
+		"result's latency a varint":  sub(4, slices.Concat(varint(17, 7), varint(16, 1<<40|7), varint(15, 1<<40|7))),
 		"number as bytes":            append(sub(1, []byte("x")), sub(10, nil)...),
 		"unknown of every wire type": {0x78, 0x01, 0x79, 1, 2, 3, 4, 5, 6, 7, 8, 0x7a, 0x01, 0x00, 0x7d, 1, 2, 3, 4},
 		"unknown in the host":        sub(3, sub(7, []byte("x"))),
