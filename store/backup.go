@@ -9,8 +9,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"lars.internal/route"
+)
+
+const (
+	// unfinished begins the name of the folder in which a backup is made.
+	unfinished = ".lars-backup-"
+
+	// abandoned is how old such a folder is when no backup can be at work in it.
+	abandoned = 24 * time.Hour
 )
 
 // Backup writes all that Copy copies into a new SQLite file, whatever kind of
@@ -29,8 +38,9 @@ func (db *DB) backup(ctx context.Context, path string) (Copied, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return Copied{}, errors.New("there is a file of that name; name another, or move it away")
 	}
+	sweepBackups(filepath.Dir(path))
 	// The folder keeps the side files of SQLite apart, and is on the same disk.
-	folder, err := os.MkdirTemp(filepath.Dir(path), ".lars-backup-")
+	folder, err := os.MkdirTemp(filepath.Dir(path), unfinished)
 	if err != nil {
 		return Copied{}, err
 	}
@@ -51,6 +61,21 @@ func (db *DB) backup(ctx context.Context, path string) (Copied, error) {
 		return Copied{}, err
 	}
 	return c, os.Rename(file.source.path, path)
+}
+
+// sweepBackups removes what backups that were killed have left in a folder. That
+// it fails, or is not allowed, harms no backup.
+func sweepBackups(folder string) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), unfinished) && time.Since(info.ModTime()) > abandoned {
+			_ = os.RemoveAll(filepath.Join(folder, e.Name()))
+		}
+	}
 }
 
 // sqliteBeside returns a SQLite database that is opened as db was.

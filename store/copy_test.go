@@ -323,6 +323,34 @@ func TestCopyOfLongTexts(t *testing.T) {
 	}
 }
 
+// A backup that was killed left its unfinished folder for good.
+func TestBackupRemovesWhatKilledOnesLeft(t *testing.T) {
+	e := &env{T: t, dsn: "sqlite:" + filepath.Join(t.TempDir(), "lars.db"), clock: &clock{now: now}, bad: new(badRows)}
+	db := e.migrated()
+	folder := t.TempDir()
+	for name, age := range map[string]time.Duration{".lars-backup-1": 2 * abandoned, ".lars-backup-2": 0, "mine": 2 * abandoned} {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Join(path, "inside"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-age)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.Backup(t.Context(), filepath.Join(folder, "backup.db")); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	entries, err := os.ReadDir(folder)
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	if diff := cmp.Diff([]string{".lars-backup-2", "backup.db", "mine"}, names); err != nil || diff != "" {
+		t.Errorf("in the folder (-want +got), %v:\n%s", err, diff)
+	}
+}
+
 // A restore that was interrupted blamed the backup.
 func TestInterruptedRestoreBlamesNoBackup(t *testing.T) {
 	eachDialect(t, func(e *env) {
