@@ -65,7 +65,7 @@ func openSQLite(src source, busy time.Duration, logger *slog.Logger) (*sql.DB, e
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(&sqliteConnector{Connector: connector, path: src.path, logger: logger}), nil
+	return sql.OpenDB(&sqliteConnector{Connector: connector, path: src.path, busy: busy, logger: logger}), nil
 }
 
 // createSQLite makes the file if it does not exist, readable by its owner

@@ -9,9 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// openPause is the pause between two tries to open a file that is locked.
+const openPause = time.Millisecond
 
 // sqliteConnector makes connections to a SQLite file that end when another file
 // takes its place. A connection would else go on with the file that it opened,
@@ -26,6 +30,7 @@ type sqliteConnector struct {
 
 	// Immutable.
 	path   string
+	busy   time.Duration // bounds the wait for a lock
 	logger *slog.Logger
 
 	mu   sync.Mutex  // guards everything below; held while the file is opened
@@ -48,7 +53,7 @@ func (c *sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, err
 		}
 	}
-	conn, err := c.Connector.Connect(ctx)
+	conn, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +62,18 @@ func (c *sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 		c.wal = wal
 	}
 	return &sqliteConn{conn.(driverConn), c.path, file}, nil
+}
+
+// open opens the file. Of several processes that switch a new one to its
+// write-ahead log at once, SQLite tells all but one that it is locked, without a
+// wait.
+func (c *sqliteConnector) open(ctx context.Context) (driver.Conn, error) {
+	for until := time.Now().Add(c.busy); ; {
+		conn, err := c.Connector.Connect(ctx)
+		if err == nil || classifySQLite(err) != conflict || time.Now().After(until) || !sleep(ctx, openPause) {
+			return conn, err
+		}
+	}
 }
 
 func (c *sqliteConnector) walPath() string { return c.path + "-wal" }

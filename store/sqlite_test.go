@@ -1,12 +1,18 @@
 package store
 
 import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"modernc.org/sqlite"
 
 	"lars.internal/route"
 )
@@ -118,5 +124,48 @@ func TestFinding24FileMovedOverTheDatabase(t *testing.T) {
 	}
 	if got := log.String(); strings.Count(got, "another file has taken the place") != 1 || !strings.Contains(got, path) {
 		t.Errorf("want one line that names the file, got %q", got)
+	}
+}
+
+// refusing refuses some connections with an error.
+type refusing struct {
+	driver.Connector
+	left int
+	err  error
+}
+
+func (r *refusing) Connect(ctx context.Context) (driver.Conn, error) {
+	if r.left--; r.left >= 0 {
+		return nil, r.err
+	}
+	return r.Connector.Connect(ctx)
+}
+
+// Of migrations of a new file at once, a few in a hundred found it locked at the
+// moment in which they opened it, for which SQLite does not wait.
+func TestFinding26OpeningWaitsForALock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lars.db")
+	file, err := sqlite.NewConnector("file:" + path + "?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := sql.OpenDB(file)
+	defer plain.Close()
+	holder, err := plain.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, locked := plain.BeginTx(t.Context(), nil) // on another connection
+	holder.Rollback()
+	if classifySQLite(locked) != conflict {
+		t.Fatalf("got error %v, want one of a lock", locked)
+	}
+	for _, busy := range []time.Duration{time.Minute, 0} {
+		c := &sqliteConnector{Connector: &refusing{file, 3, locked}, path: path, busy: busy, logger: slog.New(slog.DiscardHandler)}
+		pool := sql.OpenDB(c)
+		if err := pool.PingContext(t.Context()); (err == nil) != (busy > 0) {
+			t.Errorf("with a wait of %v: got error %v", busy, err)
+		}
+		pool.Close()
 	}
 }
