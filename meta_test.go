@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"sql":      {},
 	"internal": {},
 	"larspb":   {"route"},
-	"lb":       {"route"},
+	"lb":       {"route", "call"},
 	"history":  {"route"},
 	"ledger":   {"route", "lb"},
 	"call":     {"route", "lb"},

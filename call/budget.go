@@ -51,7 +51,7 @@ func (b *Budget) GiveBack() { b.tokens = min(b.tokens+1, Burst) }
 func ParseShare(value string) (float64, error) {
 	v, err := strconv.ParseFloat(value, 64)
 	if err != nil || !(v >= 0 && v <= 1) {
-		return 0, fmt.Errorf("%q: want the share of calls that may be tried twice, 0 to 1", value)
+		return 0, fmt.Errorf("%s: want the share of calls that may be made twice, a number from 0 to 1", value)
 	}
 	return v, nil
 }

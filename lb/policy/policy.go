@@ -52,12 +52,6 @@ type Config struct {
 	// UpdateTimeout [update_timeout] is the age at which a route is pulled
 	// again, 1 s to 24 h. Default 15 s. Shorter: more requests.
 	UpdateTimeout time.Duration
-
-	// RetryBudget [retry_budget] is the share of its calls that a program may
-	// make a second time, on another host, 0 to 1. Default 0.1. Higher: fewer
-	// errors reach users. Lower: an outage of all hosts multiplies the load by
-	// less. Programs use it, not the agent.
-	RetryBudget float64
 }
 
 // DefaultConfig returns the Config in which each value has its default.
@@ -67,7 +61,6 @@ func DefaultConfig() Config {
 		Classic:       classic.DefaultConfig(),
 		Adaptive:      adaptive.DefaultConfig(),
 		UpdateTimeout: 15 * time.Second,
-		RetryBudget:   0.1,
 	}
 }
 

@@ -91,7 +91,7 @@ func TestWith(t *testing.T) {
 	}{
 		{"none", nil, func(*Config) {}, nil},
 		{"all kinds", []route.Setting{{Name: "evidence", Value: "40"}, {Name: "policy", Value: "classic"}, {Name: "retry_budget", Value: "0.5"}, {Name: "update_timeout", Value: "30"}}, func(c *Config) {
-			c.Policy, c.Adaptive.Evidence, c.RetryBudget, c.UpdateTimeout = Classic, 40, 0.5, 30*time.Second
+			c.Policy, c.Adaptive.Evidence, c.UpdateTimeout = Classic, 40, 30*time.Second // programs read retry_budget
 		}, nil},
 		{"of a newer version", []route.Setting{{Name: "evidence", Value: "40"}, {Name: "horoscope", Value: "on"}, {Name: "policy", Value: "magic"}}, func(c *Config) {
 			c.Adaptive.Evidence = 40

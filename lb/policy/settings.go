@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"lars.internal/call"
 	"lars.internal/lb/adaptive"
 	"lars.internal/route"
 )
@@ -15,7 +16,9 @@ import (
 const (
 	keyPolicy        = "policy"
 	keyUpdateTimeout = "update_timeout"
-	keyRetryBudget   = "retry_budget"
+
+	// keyRetryBudget is checked here alone: programs read it, see package call.
+	keyRetryBudget = call.ShareSetting
 )
 
 // Bounds of update_timeout.
@@ -107,11 +110,9 @@ func (c *Config) set(name, value string) error {
 	case keyUpdateTimeout:
 		return c.setUpdateTimeout(value)
 	case keyRetryBudget:
-		v, err := strconv.ParseFloat(value, 64)
-		if !(err == nil && v >= 0 && v <= 1) { // NaN compares false
-			return fmt.Errorf("policy: retry_budget = %s: want a number from 0 to 1", value)
+		if _, err := call.ParseShare(value); err != nil {
+			return fmt.Errorf("policy: %s = %w", name, err)
 		}
-		c.RetryBudget = v
 		return nil
 	}
 	if why, ok := ofMachine[name]; ok {
