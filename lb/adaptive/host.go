@@ -78,7 +78,7 @@ type host struct {
 // cold is the rest of what is known of a host that is not plainly up: ejected
 // once, suspect, doubtful, new in a known service.
 type cold struct {
-	since     time.Duration // when it was ejected or reinstated last, or added
+	since     time.Duration // when it was ejected or reinstated last
 	rampFrom  time.Duration
 	nextProbe time.Duration // no probe or test before
 	heard     time.Duration // the last answer to a probe while it was dead
@@ -224,7 +224,7 @@ func (b *Balancer) chill(i int32) *cold {
 		b.cold = append(b.cold, cold{})
 	}
 	c := &b.cold[h.cold]
-	*c = cold{since: b.added[i]}
+	*c = cold{}
 	return c
 }
 

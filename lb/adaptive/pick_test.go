@@ -86,7 +86,7 @@ func TestSecondTryGoesToAnotherZone(t *testing.T) {
 func TestLightHostsAreNotFavoured(t *testing.T) {
 	weights := []uint32{1, 1, 2, 4, 8}
 	s := newSubject(t, len(weights), nil, weights...)
-	const n = 40_000
+	const n = 200_000
 	got := map[int]int{}
 	type call struct {
 		h      route.Host
@@ -103,7 +103,7 @@ func TestLightHostsAreNotFavoured(t *testing.T) {
 		s.now += ms / 2
 	}
 	for i, w := range weights {
-		if x := float64(got[i]) / n * 16 / float64(w); math.Abs(x-1) > 0.25 {
+		if x := float64(got[i]) / n * 16 / float64(w); math.Abs(x-1) > 0.09 {
 			t.Errorf("host %d of weight %d gets %.2f of its share", i, w, x)
 		}
 	}

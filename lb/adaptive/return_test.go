@@ -223,6 +223,27 @@ func TestTrialWhereAllFail(t *testing.T) {
 	}
 }
 
+// TestTrialForgivesWhatTheOthersDo: one failure is no evidence where the others
+// fail half of their calls; where they fail none it is enough.
+func TestTrialForgivesWhatTheOthersDo(t *testing.T) {
+	for _, c := range []struct {
+		others float32
+		want   state
+	}{{0.5, trial}, {0.01, out}} {
+		s := newSubject(t, 3, nil)
+		s.breaks(0)
+		for i := 1; i < 3; i++ {
+			s.host(i).fastRate = c.others
+		}
+		s.beginTrial(0, s.now)
+		ticket := s.Assign(id(0), s.now)
+		s.Observe(id(0), lb.Outcome{Failed: 1, Kind: lb.KindError, Ticket: ticket}, s.now)
+		if got := s.host(0).state; got != c.want {
+			t.Errorf("the others fail %v: state %d, want %d", c.others, got, c.want)
+		}
+	}
+}
+
 // TestTrialCallWithoutVerdict: a call that says nothing of the host makes room
 // for the next one of the trial at once.
 func TestTrialCallWithoutVerdict(t *testing.T) {

@@ -25,6 +25,17 @@ func TestForgettingOpensNoFlood(t *testing.T) {
 	}
 }
 
+// TestForgettingHalves: 8 picks per host take half of what is known.
+func TestForgettingHalves(t *testing.T) {
+	s := newSubject(t, 3, nil)
+	for picks, want := range map[uint64]float32{0: 5050, 24: 5050, 25: 2550, 48: 1300, 24 * 40: 50} {
+		s.host(0).lastPick = uint32(s.picks - picks)
+		if got := s.load(s.host(0)); got != want && (want != 50 || got > 51) {
+			t.Errorf("%d picks after the last outcome: load %v, want %v", picks, got, want)
+		}
+	}
+}
+
 // TestHungHostIsNotForgotten: while it is doubtful its latency does not halve,
 // for as long as nobody may measure it.
 func TestHungHostIsNotForgotten(t *testing.T) {

@@ -38,6 +38,7 @@ func TestLateTimeoutDoesNotFailTheTrial(t *testing.T) {
 	if s.host(0).state != trial {
 		t.Fatalf("no trial: %+v", *s.host(0))
 	}
+	s.Assign(id(0), s.now) // the call of the trial
 	before := s.coldHalf(0).tested
 	s.Observe(id(0), lb.Outcome{Failed: 1, Kind: lb.KindTimeout, Ticket: early}, s.now)
 	if c := s.coldHalf(0); s.host(0).state != trial || c.tested != before {
@@ -97,6 +98,29 @@ func TestProbesOfUntrustedHostsMeanNothing(t *testing.T) {
 	}
 	if h := s.host(0); h.state != up || h.has(suspect) {
 		t.Errorf("%+v", *h)
+	}
+}
+
+// A host that waits for the control probe and is ejected for its failures is
+// probed again later.
+func TestEjectedWhileItWaits(t *testing.T) {
+	s := newSubject(t, 3, nil)
+	s.record()
+	s.run(2*sec, nil)
+	s.fail(0, lb.KindTimeout)
+	for range maxSilent {
+		s.Probes(nil)
+		s.Probed(id(0), lb.ProbeSilent, s.now)
+	}
+	if !s.coldHalf(0).waiting {
+		t.Fatalf("it does not wait: %+v", *s.coldHalf(0))
+	}
+	s.Probes(nil)
+	for range 6 {
+		s.fail(0, lb.KindError)
+	}
+	if got := s.answer(lb.ProbeOK); s.host(0).state != out || len(got) != 1 || got[0] != id(0) {
+		t.Errorf("state %d, probes of %v, want one of the host that is out", s.host(0).state, got)
 	}
 }
 
