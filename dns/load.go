@@ -70,11 +70,11 @@ func (w *watcher) startLoad(ctx context.Context) {
 // goroutine. The table may be replaced meanwhile; since then has the services
 // that were replaced.
 func (w *watcher) load(ctx context.Context) loaded {
-	services, mark, err := readAll(ctx, w.cfg.Store, w.cfg.QueryTimeout)
+	table, mark, err := readAll(ctx, w.cfg.Store, w.cfg.QueryTimeout)
 	if err != nil {
 		return loaded{err: err}
 	}
-	l := loaded{mark: mark, table: route.NewTable(mark.Version, services)}
+	l := loaded{mark: mark, table: table}
 	if used := w.svc.routes.table.Load(); used != nil {
 		l.changed = route.Diff(used, l.table)
 	}
@@ -98,7 +98,7 @@ func (w *watcher) recordOf(ctx context.Context, cursor, mark route.Mark) (route.
 }
 
 // readAll reads all routes. It gives up when no row comes for grace.
-func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.Key]route.Route, route.Mark, error) {
+func readAll(ctx context.Context, store Store, grace time.Duration) (*route.Table, route.Mark, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	deadline := time.AfterFunc(grace, func() {
@@ -106,7 +106,7 @@ func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.K
 	})
 	defer deadline.Stop()
 
-	services := make(route.Routes)
+	var services route.Builder
 	into, rows := services.Sink(), 0
 	into.Row = func() {
 		if rows++; rows%rowsPerGrace == 0 {
@@ -117,5 +117,8 @@ func readAll(ctx context.Context, store Store, grace time.Duration) (map[route.K
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("load all routes: %w", context.Cause(ctx))
 	}
-	return services, mark, err
+	if err != nil {
+		return nil, route.Mark{}, err
+	}
+	return services.Table(mark.Version), mark, nil
 }

@@ -43,12 +43,15 @@ func TestReadAllWaitsWhileRowsCome(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := slowStore{rows: 1200, interval: tt.interval}
-				services, mark, err := readAll(t.Context(), store, grace)
+				table, mark, err := readAll(t.Context(), store, grace)
 				if !errors.Is(err, tt.want) {
 					t.Fatalf("error %v, want %v", err, tt.want)
 				}
-				if err == nil && (len(services) != store.rows || mark.Version != 7) {
-					t.Errorf("%d services of version %d, want %d of 7", len(services), mark.Version, store.rows)
+				if err != nil {
+					return
+				}
+				if services, _ := table.Len(); services != store.rows || mark.Version != 7 || table.Version() != 7 {
+					t.Errorf("%d services of version %d, want %d of 7", services, mark.Version, store.rows)
 				}
 			})
 		})

@@ -9,5 +9,9 @@
 //	t = t.With(8, map[route.Key]route.Route{k: {}}) // k is gone
 //	hosts := t.Route(k).Hosts
 //
-// Everything here is pure and safe for concurrent use.
+// A Builder makes a table of hosts that come one by one, such as rows of a
+// database.
+//
+// Everything here is pure, and safe for concurrent use where it does not say
+// otherwise.
 package route

@@ -85,8 +85,13 @@ func WithoutDrained(e []Endpoint) []Endpoint {
 func (r Route) normalize() Route {
 	return Route{
 		Hosts:    sorted(r.Hosts, func(a, b Endpoint) int { return a.Host.Compare(b.Host) }),
-		Settings: sorted(r.Settings, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) }),
+		Settings: sortSettings(r.Settings),
 	}
+}
+
+// sortSettings returns a copy sorted by name.
+func sortSettings(list []Setting) []Setting {
+	return sorted(list, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // sorted returns a sorted copy without duplicates, of which the first stays; nil

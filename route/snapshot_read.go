@@ -83,12 +83,13 @@ func (s *snapshotReader) read() (*Table, time.Time, error) {
 	if err := s.trailer(); err != nil {
 		return nil, time.Time{}, err
 	}
-	services, begin := make(map[Key]Route, len(s.list)), 0
+	var b Builder
+	begin := 0
 	for _, of := range s.list {
-		services[of.key] = Route{Hosts: s.all[begin:of.end], Settings: of.settings}
+		b.add(of.key, Route{Hosts: s.all[begin:of.end], Settings: of.settings})
 		begin = of.end
 	}
-	return NewTable(s.version, services), s.loaded, nil
+	return b.Table(s.version), s.loaded, nil
 }
 
 func (s *snapshotReader) header() error {

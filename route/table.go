@@ -32,7 +32,11 @@ type entry struct {
 // their settings by name, of duplicates the first stays; a service without hosts
 // is left out.
 func NewTable(version uint64, services map[Key]Route) *Table {
-	return new(Table).With(version, services)
+	var b Builder
+	for key, r := range services {
+		b.add(key, r)
+	}
+	return b.Table(version)
 }
 
 // With returns a table in which each service of changes has exactly the route

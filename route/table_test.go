@@ -261,14 +261,14 @@ func heap() uint64 {
 	return stats.HeapAlloc
 }
 
-// A million hosts in 200,000 services take at most 64 bytes a host and 96 a
+// A million hosts in 200,000 services take at most 34 bytes a host and 72 a
 // service.
 func TestTableMemory(t *testing.T) {
 	const count, perService = 200_000, 5
 	before := heap()
 	table := NewTable(1, services(count, perService))
 	used := int64(heap()) - int64(before)
-	const limit = count*96 + count*perService*64
+	const limit = count*72 + count*perService*34
 	t.Logf("%d MB, the limit is %d MB", used>>20, limit>>20)
 	if used > limit {
 		t.Errorf("%d services of %d hosts take %d bytes, want at most %d", count, perService, used, limit)
