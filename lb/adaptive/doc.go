@@ -10,7 +10,9 @@
 // A host that fails a call or owes an answer is a suspect. The caller connects
 // to suspects (Probes, Probed), so a host that refuses or does not answer
 // connects is ejected as DEAD after one failed call. It is probed about once a
-// second and comes back on probation and on a ramp.
+// second and comes back on probation and on a ramp. Calls that began before an
+// ejection say nothing of the host after its return; their tickets tell which
+// they are.
 //
 // A host that takes connections and fails calls is ejected as RATE when the
 // log-likelihood ratio of its failures against the rate of the other hosts

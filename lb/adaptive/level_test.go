@@ -36,6 +36,19 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// TestAnswersBeforeItsTime: a host that flaps stays out although it answers, and
+// is asked again when its time is over.
+func TestAnswersBeforeItsTime(t *testing.T) {
+	s := newSubject(t, 3, nil)
+	s.dies(0)
+	c := s.coldHalf(0)
+	c.level, c.nextProbe = 3, s.now
+	s.run(50*ms, func() { s.answer(lb.ProbeOK) })
+	if s.host(0).state != out || c.nextProbe != c.since+4*sec {
+		t.Errorf("state %d, next probe %v after the ejection, want 4 s", s.host(0).state, c.nextProbe-c.since)
+	}
+}
+
 // TestLongDeadHostIsProbedRarely: once a second for five minutes, then less and
 // less, down to four times a minute.
 func TestLongDeadHostIsProbedRarely(t *testing.T) {
