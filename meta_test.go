@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"larspb":   {"route"},
 	"lb":       {"route", "call"},
 	"history":  {"route"},
-	"ledger":   {"route", "lb"},
+	"ledger":   {"route", "lb", "history"},
 	"call":     {"route", "lb"},
 	"keep":     {"route", "internal"},
 	"engine":   {"route", "lb", "ledger"},

@@ -47,7 +47,7 @@ func (sh *shard) tick(s *service, dst []Probe, now time.Duration, changed *bool)
 	sh.agenda.remove(s)
 	next := s.balancer.Tick(now)
 	sh.agenda.put(s, next, now)
-	*changed = sh.takeEvents(s) || *changed
+	*changed = sh.takeEvents(s, now) || *changed
 	return sh.takeProbes(s, dst)
 }
 
@@ -91,6 +91,6 @@ func (e *Engine) Probed(key route.Key, host route.Host, answer lb.Answer, dst []
 	}
 	s.balancer.Probed(host, answer, now)
 	sh.agenda.hurry(s)
-	changed = sh.takeEvents(s)
+	changed = sh.takeEvents(s, now)
 	return sh.takeProbes(s, dst), changed
 }

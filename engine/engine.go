@@ -41,6 +41,9 @@ type Config struct {
 	// not exist evict no service.
 	MaxServices int
 
+	// Epoch is the time in Unix seconds at the moment 0 of the engine's clock.
+	Epoch int64
+
 	// KeepEmptied is how long the hosts of a service are kept when its route
 	// turns empty and no edit removed them. 0: not at all.
 	KeepEmptied time.Duration
@@ -69,6 +72,7 @@ func New(cfg Config) *Engine {
 	e.maxEmpty = int64(min(cfg.MaxServices, max(minEmpty, cfg.MaxServices/10)))
 	for i := range e.shards {
 		e.shards[i].services = make(map[route.Key]*service)
+		e.shards[i].ledger.Epoch = cfg.Epoch
 		e.shards[i].held = make(map[*service]bool)
 	}
 	return e

@@ -10,6 +10,7 @@ import (
 // Report is what TakeReport took of one service.
 type Report struct {
 	Key    route.Key
+	Span   time.Duration // how long ago the first call was that no report before brought; 0: not known
 	flight *flight
 }
 
@@ -18,6 +19,7 @@ type flight struct {
 	part    int             // immutable
 	account *ledger.Account // immutable; guarded by the lock of the part
 	left    int             // messages that did not arrive yet, and one until Sent
+	again   bool            // a message arrived in part
 }
 
 // Waiting returns how many services of a part have something to report.
@@ -51,12 +53,12 @@ func (e *Engine) TakeReport(part int, dst []ledger.Result, now time.Duration) (R
 	}
 	sh := &e.shards[part]
 	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	a, dst, ok := sh.ledger.Take(dst, now)
-	sh.mu.Unlock()
 	if !ok {
 		return Report{}, dst, false
 	}
-	return Report{Key: a.Key(), flight: &flight{part: part, account: a, left: 1}}, dst, true
+	return Report{Key: a.Key(), Span: a.Span(now), flight: &flight{part: part, account: a, left: 1}}, dst, true
 }
 
 // Number returns the number of the next message of the report: 1, 2, 3 and so
@@ -76,22 +78,42 @@ func (e *Engine) Sent(r Report) {
 	arrived := r.flight.arrived()
 	e.mu.Unlock()
 	if arrived {
-		e.settle(r.flight, (*ledger.Ledger).Acked)
+		e.settle(r.flight, r.flight.end())
 	}
 }
 
 // Acked notes that the message of that number has arrived, and reports whether
 // it was in flight.
-func (e *Engine) Acked(number uint64) bool {
+func (e *Engine) Acked(number uint64) bool { return e.arrived(number, false) }
+
+// AckedInPart notes that the message has arrived, but left something out that the
+// report service wants: all of the report is reported again, with what was counted
+// since.
+func (e *Engine) AckedInPart(number uint64) bool { return e.arrived(number, true) }
+
+func (e *Engine) arrived(number uint64, again bool) bool {
 	e.mu.Lock()
 	f := e.flights[number]
 	delete(e.flights, number)
-	arrived := f != nil && f.arrived()
+	if f == nil {
+		e.mu.Unlock()
+		return false
+	}
+	f.again = f.again || again
+	arrived := f.arrived()
 	e.mu.Unlock()
 	if arrived {
-		e.settle(f, (*ledger.Ledger).Acked)
+		e.settle(f, f.end())
 	}
-	return f != nil
+	return true
+}
+
+// end returns what the end of the report is for the ledger.
+func (f *flight) end() func(*ledger.Ledger, *ledger.Account) {
+	if f.again {
+		return (*ledger.Ledger).Returned
+	}
+	return (*ledger.Ledger).Acked
 }
 
 // arrived counts one message and reports whether it was the last.

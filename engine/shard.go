@@ -156,26 +156,25 @@ func (sh *shard) observe(s *service, host route.Host, o lb.Outcome, now time.Dur
 	if effect&lb.Asked != 0 {
 		sh.agenda.ask(s)
 	}
-	sh.ledger.Count(s.account, host, o, effect)
+	sh.ledger.Count(s.account, host, o, effect, now)
 	if effect&lb.Changed != 0 {
-		sh.takeEvents(s)
+		sh.takeEvents(s, now)
 	}
 	return effect
 }
 
 // takeEvents moves the events of a balancer to those of the shard, and reports
 // whether there were any.
-func (sh *shard) takeEvents(s *service) bool {
+func (sh *shard) takeEvents(s *service, now time.Duration) bool {
 	sh.scratch = s.balancer.Events(sh.scratch[:0])
-	for _, e := range sh.scratch {
+	for i, e := range sh.scratch {
 		switch e.Kind {
 		case lb.Ejected:
 			sh.counters.Ejected++
-			s.account.SetOverload(e.Host, true)
 		case lb.Reinstated, lb.OnTrial:
 			sh.counters.Reinstated++
-			s.account.SetOverload(e.Host, false)
 		}
+		sh.ledger.Happened(s.account, &sh.scratch[i], now)
 		if len(sh.events) == maxEvents {
 			sh.counters.LostEvents++
 			continue

@@ -115,7 +115,7 @@ func (e *Engine) setRoute(sh *shard, s *service, r route.Route, now time.Duratio
 	if s.balancer == nil {
 		sh.empty.remove(s)
 		s.balancer = e.cfg.NewBalancer(s.key, r.Settings, nil, now)
-		s.account = sh.ledger.Open(s.key, nil)
+		s.account = sh.ledger.Open(s.key, nil, now)
 		sh.known.insert(s)
 		e.empty.Add(-1)
 		e.known.Add(1)
@@ -123,7 +123,7 @@ func (e *Engine) setRoute(sh *shard, s *service, r route.Route, now time.Duratio
 		e.resettle(sh, s, r.Settings, now)
 	}
 	c.Added, c.Removed, c.Altered = compare(s.route.Hosts, r.Hosts)
-	sh.ledger.Update(s.account, route.HostsOf(r.Hosts))
+	sh.ledger.Update(s.account, route.HostsOf(r.Hosts), now)
 	s.balancer.Update(r.Hosts, now)
 	sh.agenda.hurry(s)
 	s.route = route.Route{Hosts: slices.Clone(r.Hosts), Settings: slices.Clone(r.Settings)}
@@ -145,7 +145,7 @@ func (e *Engine) timeoutOf(settings []route.Setting) time.Duration {
 // resettle gives a service that has hosts the balancer for other settings. What
 // another balancer than before has counted is kept.
 func (e *Engine) resettle(sh *shard, s *service, settings []route.Setting, now time.Duration) {
-	sh.takeEvents(s)
+	sh.takeEvents(s, now)
 	before := s.balancer.Counters()
 	b := e.cfg.NewBalancer(s.key, settings, s.balancer, now)
 	sh.retired = sh.retired.Plus(before).Minus(b.Counters())

@@ -17,7 +17,8 @@ type Account struct {
 	hosts []route.Host // the host of each row
 	index route.Index  // of hosts
 
-	ejected int // rows of ejected hosts
+	ejected int    // rows of ejected hosts
+	left    uint32 // the latest since of the hosts that left
 
 	// Hosts that left and are still to be reported, the oldest first. Invariant:
 	// without duplicates, and none of them is in hosts unless the account is
@@ -27,6 +28,8 @@ type Account struct {
 	prev, next *Account // in the line of the ledger
 
 	reported time.Duration // when its last report was taken
+	began    time.Duration // the first count that no report that arrived has; Never: there is none
+	later    time.Duration // the first since the report in flight was taken; Never: there is none
 	waits    bool          // is in line
 	inFlight bool          // a report was taken and is neither acked nor returned
 	closed   bool          // the service is gone
@@ -43,16 +46,40 @@ type row struct {
 	carrySucc, carryErr   uint32 // of windows that were closed since the last report
 	flightSucc, flightErr uint32 // the carry of the report in flight
 
-	totalSucc, totalErr uint64
+	totalSucc, totalErr uint64   // since the host was added
+	more                *details // nil: all of them are 0
+	since               uint32   // Unix seconds at which the counter began
 
-	overload bool
-	news     bool // has counts that no report has
-	flying   bool // had news when the report in flight was taken
-	keep     bool // false but within update
+	state  State
+	reason lb.Cause // why it was ejected last
+
+	news   bool // has counts that no report has
+	flying bool // had news when the report in flight was taken
+	keep   bool // false but within update
 }
 
 // Key returns the service.
 func (a *Account) Key() route.Key { return a.key }
+
+// Span returns how long ago the first call was counted that no report which
+// arrived has; 0: there is none.
+func (a *Account) Span(now time.Duration) time.Duration {
+	if a.began == Never {
+		return 0
+	}
+	return now - a.began
+}
+
+// counted notes that something was counted now.
+func (a *Account) counted(now time.Duration) {
+	first := &a.began
+	if a.inFlight {
+		first = &a.later
+	}
+	if *first == Never {
+		*first = now
+	}
+}
 
 // Totals returns the calls that were counted of a host since it was added.
 func (a *Account) Totals(h route.Host) (succ, err uint64) {
@@ -70,14 +97,14 @@ func (a *Account) Has(h route.Host) bool { return a.index.Find(a.hosts, h) >= 0 
 func (a *Account) Hosts() (all, ejected int) { return len(a.rows), a.ejected }
 
 // update makes hosts the hosts of the account and returns how many results of
-// hosts that left found no room.
-func (a *Account) update(hosts []route.Host) (lost uint64) {
+// hosts that left found no room. The totals of hosts that are new begin at since.
+func (a *Account) update(hosts []route.Host, since uint32) (lost uint64) {
 	a.reserve(len(hosts))
 	for _, h := range hosts {
 		i := a.index.Find(a.hosts, h)
 		if i < 0 {
 			i = len(a.rows)
-			a.rows = append(a.rows, row{})
+			a.rows = append(a.rows, row{since: since, state: StateUp})
 			a.hosts = append(a.hosts, h)
 			a.index.Appended(a.hosts)
 		}
@@ -131,7 +158,8 @@ func (a *Account) sweep() {
 // leave keeps what is still to be reported of row i.
 func (a *Account) leave(i int) {
 	r := a.rows[i]
-	if r.overload {
+	a.left = max(a.left, r.since)
+	if r.state == StateEjected {
 		a.ejected--
 	}
 	if r.news || r.flying {
@@ -140,7 +168,7 @@ func (a *Account) leave(i int) {
 }
 
 // rejoin gives the counts of hosts that have come back to their new rows, so
-// that a host is reported once.
+// that a host is reported once. Their counters go on.
 func (a *Account) rejoin() {
 	a.gone = slices.DeleteFunc(a.gone, func(g goneHost) bool {
 		i := a.index.Find(a.hosts, g.host)
@@ -155,6 +183,11 @@ func (a *Account) rejoin() {
 // join makes r, which has no counts yet, report those of g as well.
 func (r *row) join(g *row) {
 	r.news, r.flying = g.news, g.flying
+	r.more, r.since, r.reason = g.more, g.since, g.reason
+	if g.totalSucc != 0 || g.totalErr != 0 {
+		r.detail().pastSucc += g.totalSucc
+		r.more.pastErr += g.totalErr
+	}
 	r.flightSucc, r.flightErr = g.flightSucc, g.flightErr
 	if g.news {
 		r.carrySucc, r.carryErr = add(g.carrySucc, g.succ), add(g.carryErr, g.err)
@@ -213,6 +246,12 @@ func (r *row) count(o lb.Outcome, closed bool) {
 	r.succ, r.err = add(r.succ, o.OK), add(r.err, o.Failed)
 	r.totalSucc += uint64(o.OK)
 	r.totalErr += uint64(o.Failed)
+	if o.Kind != lb.KindUnknown || o.Latency > 0 {
+		r.countDetails(o)
+	}
+	if o.OK > 0 && r.state == StateTrial {
+		r.state = StateUp
+	}
 	if closed {
 		r.carrySucc, r.carryErr = add(r.carrySucc, r.succ), add(r.carryErr, r.err)
 		r.succ, r.err = 0, 0
@@ -226,8 +265,12 @@ func (r *row) take(h route.Host) Result {
 		Err:       add(r.carryErr, r.err),
 		TotalSucc: r.totalSucc,
 		TotalErr:  r.totalErr,
-		Overload:  r.overload,
+		Overload:  r.state == StateEjected,
+		State:     r.state,
+		Reason:    r.reason,
+		Since:     r.since,
 	}
+	r.more.addTo(&result)
 	r.flightSucc, r.flightErr = r.carrySucc, r.carryErr
 	r.carrySucc, r.carryErr = 0, 0
 	r.flying, r.news = r.news, false

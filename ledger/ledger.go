@@ -31,52 +31,110 @@ type Result struct {
 	// Calls since the host was added. They never go back while it stays.
 	TotalSucc, TotalErr uint64
 
-	Overload bool // the host is, or was when it left, ejected
+	// Calls before that, which count with those since: the host left, and
+	// returned before all of it was reported.
+	PastSucc, PastErr uint64
+
+	// Totals of both. They begin at Since, in Unix seconds, and never go back. A
+	// host that returns after all of it was reported begins anew, with a later
+	// Since even in the same second.
+	Refused, Timeout          uint32 // of the failed calls, by kind; at most the maximum
+	Ejections, Reinstatements uint32 // likewise
+	LatencySum                uint64 // microseconds, of the calls that were measured
+	Latency                   []byte // of the same, a history.Sketch as it is encoded; empty: none
+	Since                     uint32
+
+	Overload bool     // the host is, or was when it left, ejected
+	State    State    // likewise
+	Reason   lb.Cause // why it was ejected last
 }
 
 // Ledger is the accounts of many services and the line in which they wait to be
 // reported.
 type Ledger struct {
+	// Epoch is the time in Unix seconds at the moment 0 of the times that the
+	// methods take. It is to be set before the first Open.
+	Epoch int64
+
 	// Accounts with news of which no report is in flight. Those of services that
 	// are gone come first: a service may have come back with newer results.
 	closed, open list
 
 	kept int // results of closed accounts, waiting or in flight
 	lost uint64
+
+	left uint32 // the latest since of all hosts that left
 }
 
 // Open returns the account of a service with these hosts.
-func (l *Ledger) Open(key route.Key, hosts []route.Host) *Account {
-	a := &Account{key: key, reported: Never}
-	l.Update(a, hosts)
+func (l *Ledger) Open(key route.Key, hosts []route.Host, now time.Duration) *Account {
+	a := &Account{key: key, reported: Never, began: Never, later: Never}
+	l.Update(a, hosts, now)
 	return a
 }
 
 // Update makes hosts, in which duplicates are ignored, the hosts of the
 // account. What is still to be reported of the others is kept.
-func (l *Ledger) Update(a *Account, hosts []route.Host) { l.lost += a.update(hosts) }
+func (l *Ledger) Update(a *Account, hosts []route.Host, now time.Duration) {
+	l.lost += a.update(hosts, l.since(now))
+	l.left = max(l.left, a.left)
+}
+
+// since returns when the totals of a host that is added now begin. It is after
+// the since of every host that left, so that none ever has one twice, and ahead
+// of time where hosts leave and return faster than once a second.
+func (l *Ledger) since(now time.Duration) uint32 {
+	return max(uint32(max(l.Epoch+int64(now/time.Second), 0)), l.left+1)
+}
 
 // Count notes an outcome of which the balancer said what effect it had.
-func (l *Ledger) Count(a *Account, h route.Host, o lb.Outcome, e lb.Effect) {
+func (l *Ledger) Count(a *Account, h route.Host, o lb.Outcome, e lb.Effect, now time.Duration) {
 	i := a.index.Find(a.hosts, h)
 	if i < 0 || e&lb.Counted == 0 || o.Kind == lb.KindIgnored {
 		return
 	}
 	a.rows[i].count(o, e&lb.WindowClosed != 0)
+	a.counted(now)
 	l.line(a)
 }
 
-// SetOverload notes whether the host is ejected.
-func (a *Account) SetOverload(h route.Host, ejected bool) {
-	i := a.index.Find(a.hosts, h)
-	if i < 0 || a.rows[i].overload == ejected {
+// Happened notes an event. An ejection and a return to the rotation are counted
+// and reported, whether or not there are calls.
+func (l *Ledger) Happened(a *Account, e *lb.Event, now time.Duration) {
+	i := a.index.Find(a.hosts, e.Host)
+	if i < 0 {
 		return
 	}
-	a.rows[i].overload = ejected
+	before := a.rows[i].state
+	if a.rows[i].happened(e) {
+		a.moved(before, a.rows[i].state)
+		a.counted(now)
+		l.line(a)
+	}
+}
+
+// SetOverload notes whether the host is ejected, without an event: a balancer
+// took it over from another one.
+func (a *Account) SetOverload(h route.Host, ejected bool) {
+	i := a.index.Find(a.hosts, h)
+	if i < 0 || (a.rows[i].state == StateEjected) == ejected {
+		return
+	}
+	before := a.rows[i].state
+	a.rows[i].state = StateUp
 	if ejected {
-		a.ejected++
-	} else {
+		a.rows[i].state = StateEjected
+	}
+	a.moved(before, a.rows[i].state)
+}
+
+// moved counts the ejected rows when one of them turns from a state to another.
+func (a *Account) moved(from, to State) {
+	if from == StateEjected {
 		a.ejected--
+	}
+	if to == StateEjected {
+		a.ejected++
 	}
 }
 
@@ -106,6 +164,7 @@ func (l *Ledger) Close(a *Account) {
 		l.open.remove(a)
 	}
 	a.close(dirty)
+	l.left = max(l.left, a.left)
 	if l.kept > 0 && l.kept+len(a.gone) > MaxClosed {
 		l.lost += uint64(len(a.gone))
 		a.gone = nil
@@ -141,11 +200,22 @@ func (l *Ledger) Take(dst []Result, now time.Duration) (*Account, []Result, bool
 }
 
 // Acked notes that the report in flight has arrived.
-func (l *Ledger) Acked(a *Account) { l.settle(a, (*row).acked) }
+func (l *Ledger) Acked(a *Account) {
+	if a.inFlight {
+		a.began, a.later = a.later, Never
+	}
+	l.settle(a, (*row).acked)
+}
 
 // Returned notes that the report in flight may be lost: what it had is reported
 // again, with what was counted since.
-func (l *Ledger) Returned(a *Account) { l.settle(a, (*row).returned) }
+func (l *Ledger) Returned(a *Account) {
+	if a.inFlight && a.began == Never {
+		a.began = a.later
+	}
+	a.later = Never
+	l.settle(a, (*row).returned)
+}
 
 func (l *Ledger) settle(a *Account, end func(*row)) {
 	if !a.inFlight {

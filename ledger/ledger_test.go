@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"lars.internal/lb"
@@ -23,13 +24,13 @@ func hostsN(n int) []route.Host {
 }
 
 func (l *Ledger) ok(a *Account, n int, effect lb.Effect) {
-	l.Count(a, hostN(n), lb.Outcome{OK: 1}, lb.Counted|effect)
+	l.Count(a, hostN(n), lb.Outcome{OK: 1}, lb.Counted|effect, 0)
 }
 
 func wantTake(t *testing.T, l *Ledger, want ...Result) *Account {
 	t.Helper()
 	a, got, ok := l.Take(nil, 0)
-	if diff := cmp.Diff(want, got); diff != "" || ok != (want != nil) {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Result{}, "State", "Since")); diff != "" || ok != (want != nil) {
 		t.Fatalf("Take (-want +got):\n%s", diff)
 	}
 	return a
@@ -39,7 +40,7 @@ func wantTake(t *testing.T, l *Ledger, want ...Result) *Account {
 // was counted meanwhile, whether its window has closed or not.
 func TestReturned(t *testing.T) {
 	l := new(Ledger)
-	a := l.Open(key12, hostsN(2))
+	a := l.Open(key12, hostsN(2), 0)
 	l.ok(a, 0, 0)
 	l.ok(a, 0, lb.WindowClosed)
 	l.ok(a, 0, 0)
@@ -60,7 +61,7 @@ func TestReturned(t *testing.T) {
 // What is counted while a report is in flight is reported after its arrival.
 func TestAckedWithNews(t *testing.T) {
 	l := new(Ledger)
-	a := l.Open(key12, hostsN(1))
+	a := l.Open(key12, hostsN(1), 0)
 	l.ok(a, 0, lb.WindowClosed)
 	wantTake(t, l, Result{Host: hostN(0), Succ: 1, TotalSucc: 1})
 	l.ok(a, 0, 0)
@@ -72,11 +73,11 @@ func TestAckedWithNews(t *testing.T) {
 // also if its report returns.
 func TestClosedComesFirst(t *testing.T) {
 	l := new(Ledger)
-	old := l.Open(key12, hostsN(1))
+	old := l.Open(key12, hostsN(1), 0)
 	l.ok(old, 0, 0)
 	l.Take(nil, 0)
 	l.Close(old)
-	now := l.Open(key12, hostsN(2))
+	now := l.Open(key12, hostsN(2), 0)
 	l.ok(now, 1, 0)
 	l.Returned(old)
 	if l.Kept() != 1 {
@@ -93,7 +94,7 @@ func TestClosedComesFirst(t *testing.T) {
 func TestClosedInFlightIsBounded(t *testing.T) {
 	l := new(Ledger)
 	for range 2 * MaxClosed {
-		a := l.Open(key12, hostsN(1))
+		a := l.Open(key12, hostsN(1), 0)
 		l.ok(a, 0, 0)
 		l.Take(nil, 0)
 		l.Close(a)
@@ -103,26 +104,55 @@ func TestClosedInFlightIsBounded(t *testing.T) {
 	}
 }
 
+// counter names totals that only grow, within a run and a service.
+type counter struct {
+	host  route.Host
+	since uint32
+}
+
+// totals is the newest succ of each counter.
+type totals map[counter]uint64
+
+func (m totals) take(t *rapid.T, results []Result) {
+	for _, r := range results {
+		c, total := counter{r.Host, r.Since}, r.TotalSucc+r.PastSucc
+		if total < m[c] {
+			t.Fatalf("the total of %v goes back from %d to %d", c, m[c], total)
+		}
+		m[c] = total
+	}
+}
+
+func (m totals) sum() (sum uint64) {
+	for _, n := range m {
+		sum += n
+	}
+	return sum
+}
+
 // TestNothingIsLost drives a ledger through random histories in which reports
 // arrive or return, hosts leave and come back and services end. Whatever
 // happens, each call is part of a report that arrives, and a report never holds
-// more calls than there were.
+// more calls than there were. The newest totals of all counters hold each call
+// once, and none goes back.
 func TestNothingIsLost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := new(Ledger)
 		var calls, arrived uint64 // of all windows; a closed window is reported once
-		a := l.Open(key12, hostsN(3))
+		a := l.Open(key12, hostsN(3), 0)
 		type flying struct {
-			a   *Account
-			sum uint64
+			a       *Account
+			sum     uint64
+			results []Result
 		}
+		stored := make(totals)
 		var flights []flying
 		take := func() bool {
 			a, results, ok := l.Take(nil, 0)
 			if !ok {
 				return false
 			}
-			f := flying{a: a}
+			f := flying{a: a, results: results}
 			for _, r := range results {
 				f.sum += uint64(r.Succ)
 			}
@@ -141,6 +171,7 @@ func TestNothingIsLost(t *testing.T) {
 			}
 			l.Acked(f.a)
 			arrived += f.sum
+			stored.take(t, f.results)
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"count": func(t *rapid.T) {
@@ -151,15 +182,15 @@ func TestNothingIsLost(t *testing.T) {
 				l.ok(a, n, lb.WindowClosed)
 			},
 			"update": func(t *rapid.T) {
-				l.Update(a, rapid.SliceOfN(rapid.Custom(func(t *rapid.T) route.Host { return hostN(rapid.IntRange(0, 4).Draw(t, "host")) }), 1, 5).Draw(t, "hosts"))
+				l.Update(a, rapid.SliceOfN(rapid.Custom(func(t *rapid.T) route.Host { return hostN(rapid.IntRange(0, 4).Draw(t, "host")) }), 1, 5).Draw(t, "hosts"), 0)
 			},
-			"close":  func(t *rapid.T) { l.Close(a); a = l.Open(key12, hostsN(3)) },
+			"close":  func(t *rapid.T) { l.Close(a); a = l.Open(key12, hostsN(3), 0) },
 			"take":   func(t *rapid.T) { take() },
 			"ack":    func(t *rapid.T) { land(true) },
 			"return": func(t *rapid.T) { land(false) },
 			"": func(t *rapid.T) {
-				if arrived > calls {
-					t.Fatalf("%d calls arrived of %d", arrived, calls)
+				if arrived > calls || stored.sum() > calls {
+					t.Fatalf("%d calls arrived of %d, and totals of %d", arrived, calls, stored.sum())
 				}
 			},
 		})
@@ -171,6 +202,9 @@ func TestNothingIsLost(t *testing.T) {
 		}
 		if arrived != calls || l.Kept() != 0 || l.Lost() != 0 {
 			t.Fatalf("%d calls arrived of %d; %d results kept, %d lost", arrived, calls, l.Kept(), l.Lost())
+		}
+		if stored.sum() != calls {
+			t.Fatalf("the totals are %d of %d calls: %v", stored.sum(), calls, stored)
 		}
 	})
 }

@@ -15,11 +15,12 @@ type subject struct {
 	*Balancer
 	ledger  ledger.Ledger
 	account *ledger.Account
+	taken   []ledger.Result
 }
 
 func newSubject(cfg Config) *subject {
 	s := &subject{Balancer: New(cfg, 0)}
-	s.account = s.ledger.Open(route.Key{}, nil)
+	s.account = s.ledger.Open(route.Key{}, nil, 0)
 	return s
 }
 
@@ -47,8 +48,13 @@ const (
 
 func (c Change) String() string { return [...]string{"none", "ejected", "reinstated", "unknown"}[c] }
 
-// Result is what the report service is told of one host.
-type Result = ledger.Result
+// Result is what the report service of the original is told of one host.
+type Result struct {
+	Host                route.Host
+	Succ, Err           uint32
+	TotalSucc, TotalErr uint64
+	Overload            bool
+}
 
 // HostState is all that is known of one host.
 type HostState struct {
@@ -63,7 +69,7 @@ type HostState struct {
 
 func (s *subject) Update(hosts []route.Host, now time.Duration) {
 	s.Balancer.Update(route.AppendEndpoints(nil, hosts), now)
-	s.ledger.Update(s.account, hosts)
+	s.ledger.Update(s.account, hosts, now)
 }
 
 func (s *subject) Pick(now time.Duration) (route.Host, lb.Verdict) {
@@ -77,7 +83,7 @@ func (s *subject) Report(h route.Host, ok bool, now time.Duration) Change {
 		o = lb.Outcome{Failed: 1}
 	}
 	effect := s.Observe(h, o, now)
-	s.ledger.Count(s.account, h, o, effect)
+	s.ledger.Count(s.account, h, o, effect, now)
 	switch {
 	case effect&lb.Counted == 0:
 		return Unknown
@@ -89,7 +95,7 @@ func (s *subject) Report(h route.Host, ok bool, now time.Duration) Change {
 	if len(events) != 1 || events[0].Host != h {
 		panic(fmt.Sprintf("events %v of a call to %v", events, h))
 	}
-	s.account.SetOverload(h, events[0].Kind == lb.Ejected)
+	s.ledger.Happened(s.account, &events[0], now)
 	if events[0].Kind == lb.Ejected {
 		return Ejected
 	}
@@ -99,8 +105,12 @@ func (s *subject) Report(h route.Host, ok bool, now time.Duration) Change {
 // Collect appends the results of all hosts, which then count as reported.
 func (s *subject) Collect(dst []Result) []Result {
 	s.ledger.Remind(s.account, ledger.Never)
-	a, dst, _ := s.ledger.Take(dst, 0)
+	a, taken, _ := s.ledger.Take(s.taken[:0], 0)
 	s.ledger.Acked(a)
+	s.taken = taken
+	for _, r := range taken {
+		dst = append(dst, Result{r.Host, r.Succ, r.Err, r.TotalSucc, r.TotalErr, r.Overload})
+	}
 	return dst
 }
 
