@@ -22,23 +22,23 @@ type tickets uint16
 // newTickets returns the tickets of a run.
 func newTickets(run uint64) tickets { return tickets(max(uint16(run>>ticketBits), 1)) }
 
-// issue returns the ticket of a pick. It is the one of the policy, lb.Ticket, with
-// the bits of the run.
+// issue returns the ticket of a pick: that of the balancer with the bits of the
+// run. It is made here because policy classic gives none.
 func (t tickets) issue(now time.Duration) uint64 {
-	return uint64(t)<<ticketBits | uint64(now/time.Microsecond+1)&ticketMask
+	return uint64(t)<<ticketBits | uint64(lb.TicketAt(now))&ticketMask
 }
 
 // read returns the ticket of a report; 0 for none, and for one of another run, of
 // the future or older than 10 min.
 func (t tickets) read(ticket uint64, now time.Duration) lb.Ticket {
-	us := ticket & ticketMask
-	if ticket>>ticketBits != uint64(t) || us == 0 {
+	pick := lb.Ticket(ticket & ticketMask)
+	if ticket>>ticketBits != uint64(t) || pick == 0 {
 		return 0
 	}
-	if age := now/time.Microsecond + 1 - time.Duration(us); age < 0 || age > ticketAge/time.Microsecond {
+	if age := since(pick, now); age < 0 || age > ticketAge {
 		return 0
 	}
-	return lb.Ticket(us)
+	return pick
 }
 
 // since returns the time since the pick, to the microsecond: no call took longer.
@@ -47,5 +47,5 @@ func since(ticket lb.Ticket, now time.Duration) time.Duration {
 	if ticket == 0 {
 		return ticketAge
 	}
-	return now.Truncate(time.Microsecond) - time.Duration(ticket-1)*time.Microsecond
+	return now.Truncate(time.Microsecond) - ticket.Picked()
 }

@@ -68,8 +68,14 @@ const Never = time.Duration(1<<63 - 1)
 // Assign, an Observe or a Probed, whatever the Tick before returned.
 const TickAfter = 50 * time.Millisecond
 
-// Ticket identifies a pick. 0 is none.
+// Ticket identifies a pick by its time. 0 is none.
 type Ticket uint64
+
+// TicketAt returns the ticket of a pick at a moment.
+func TicketAt(now time.Duration) Ticket { return Ticket(now/time.Microsecond + 1) }
+
+// Picked returns the moment of the pick, to the microsecond. t is not 0.
+func (t Ticket) Picked() time.Duration { return time.Duration(t-1) * time.Microsecond }
 
 // Probe is a host that is to be connected to, to see whether it takes
 // connections.

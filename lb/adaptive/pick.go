@@ -18,7 +18,7 @@ const (
 )
 
 // Pick returns the better one of two hosts drawn by weight, a call of a trial,
-// or a refusal. The ticket is the time of the pick.
+// or a refusal.
 func (b *Balancer) Pick(now time.Duration, avoid route.Host) (route.Host, lb.Ticket, lb.Verdict) {
 	not := none
 	if avoid != (route.Host{}) {
@@ -50,7 +50,7 @@ func (b *Balancer) begin(i int32, now time.Duration) lb.Ticket {
 	h.begin(us)
 	h.clear(measure)
 	b.picks++
-	return lb.Ticket(us + 1)
+	return lb.TicketAt(now)
 }
 
 // Assign counts a call that was picked elsewhere. It tests a host on trial as a
