@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"call":     {"route", "lb"},
 	"keep":     {"route", "internal"},
 	"engine":   {"route", "lb", "ledger"},
-	"sim":      {"route", "lb", "ledger", "engine", "internal"},
+	"sim":      {"route", "lb", "call", "ledger", "engine", "internal"},
 	"access":   {"reactor", "larspb"},
 	"dns":      {"route", "larspb", "reactor", "access", "keep", "internal"},
 	"reporter": {"route", "larspb", "reactor", "access", "keep", "internal"},

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"lars.internal/call"
 	"lars.internal/engine"
 	"lars.internal/lb"
 	"lars.internal/route"
@@ -21,7 +22,6 @@ const (
 const (
 	connectTime  = 500 * time.Microsecond // of a probe that is answered
 	probeTimeout = 150 * time.Millisecond // the default; the agent waits 100 ms for a host that answers so fast
-	retryBurst   = 10                     // second tries that may be saved up
 )
 
 // Simulation is a run under way. Make it with Start. Not safe for concurrent use.
@@ -34,8 +34,8 @@ type Simulation struct {
 	endpoints []route.Endpoint // of all hosts
 	callable  []route.Endpoint // of these, those whose weight is not 0
 	engines   []*engine.Engine // of the agents, which share them
-	tokens    []float64        // by agent: second tries that it may make
-	calls     []call
+	budgets   []call.Budget    // by agent: of second tries
+	calls     []attempt
 	free      []int32 // places of calls
 	result    *Result
 	probes    []engine.Probe
@@ -146,9 +146,9 @@ func (s *Simulation) engineOf(agent int32) *engine.Engine {
 }
 
 func (s *Simulation) addAgents() {
-	s.tokens = make([]float64, s.Agents)
-	for i := range s.tokens {
-		s.tokens[i] = retryBurst / 2
+	s.budgets = make([]call.Budget, s.Agents)
+	for i := range s.budgets {
+		s.budgets[i] = call.NewBudget(s.Retry)
 		s.engineOf(int32(i)).Interest(keyOf(int32(i)), 0) // makes the service known
 		s.agenda.add(s.random.exponential(1e9/s.Rate), arrives, int32(i), 0)
 	}
@@ -157,7 +157,7 @@ func (s *Simulation) addAgents() {
 
 // route tells all agents which hosts there are.
 func (s *Simulation) route() {
-	for i := range s.tokens {
+	for i := range s.budgets {
 		s.engineOf(int32(i)).Update(keyOf(int32(i)), engine.Route{Hosts: s.callable, Removed: true}, s.now)
 	}
 }
@@ -167,7 +167,7 @@ func (s *Simulation) handle(e entry) {
 	case arrives:
 		s.agenda.add(s.now+s.random.exponential(1e9/s.Rate), arrives, e.x, 0)
 		s.result.Calls.add(s.now)
-		s.tokens[e.x] = min(s.tokens[e.x]+s.Retry, retryBurst)
+		s.budgets[e.x].Earn()
 		s.begin(e.x, s.now, route.Host{}, false)
 	case finishes:
 		s.finish(e.x)
@@ -233,8 +233,8 @@ func (s *Simulation) begin(agent int32, began time.Duration, avoid route.Host, s
 		return
 	}
 	i, at := s.newCall(), numberOf(h)
-	s.calls[i] = call{
-		began: began, picked: s.now, ticket: uint64(ticket), agent: agent, host: int32(at),
+	s.calls[i] = attempt{
+		began: began, picked: s.now, ticket: ticket, agent: agent, host: int32(at),
 		second: second, generation: s.calls[i].generation,
 	}
 	s.result.picked(at, s.now)
@@ -251,8 +251,7 @@ func (s *Simulation) settle(i int32) {
 		s.result.succeeded(int(c.agent), int(c.host), c.picked, s.now)
 	} else {
 		s.result.FailedBy[c.host]++
-		if s.Retry > 0 && !c.second && s.tokens[c.agent] >= 1 && (c.outcome == refused || s.RetryTimeouts) {
-			s.tokens[c.agent]--
+		if !c.second && (c.outcome == refused || s.RetryTimeouts) && s.budgets[c.agent].Take() {
 			s.result.Retries++
 			s.begin(c.agent, c.began, hostOf(int(c.host)), true)
 			return
@@ -262,7 +261,7 @@ func (s *Simulation) settle(i int32) {
 	s.result.latency(c.began, s.now)
 }
 
-func (s *Simulation) report(c *call) {
+func (s *Simulation) report(c *attempt) {
 	e := s.engineOf(c.agent)
 	effect := e.Observe(keyOf(c.agent), hostOf(int(c.host)), s.outcomeOf(c), s.now)
 	probes := s.probes[:0]
@@ -272,8 +271,8 @@ func (s *Simulation) report(c *call) {
 	s.attend(e, probes, effect&lb.Changed != 0)
 }
 
-func (s *Simulation) outcomeOf(c *call) lb.Outcome {
-	o := lb.Outcome{Latency: s.now - c.picked, Ticket: lb.Ticket(c.ticket)}
+func (s *Simulation) outcomeOf(c *attempt) lb.Outcome {
+	o := lb.Outcome{Latency: s.now - c.picked, Ticket: c.ticket}
 	if s.NoLatency {
 		o.Latency, o.Ticket = 0, 0
 	}

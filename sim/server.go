@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"lars.internal/lb"
+)
 
 // life is what is wrong with a server.
 type life uint8
@@ -25,11 +29,11 @@ type server struct {
 	waiting []int32 // calls, in order
 }
 
-// call is one try of an operation of a program.
-type call struct {
+// attempt is a call: the first try of an operation of a program, or the second.
+type attempt struct {
 	began      time.Duration // the operation
 	picked     time.Duration
-	ticket     uint64
+	ticket     lb.Ticket
 	agent      int32
 	host       int32
 	second     bool // the second try
@@ -129,7 +133,7 @@ func (s *Simulation) newCall() int32 {
 		s.free = s.free[:n-1]
 		return i
 	}
-	s.calls = append(s.calls, call{})
+	s.calls = append(s.calls, attempt{})
 	return int32(len(s.calls) - 1)
 }
 
