@@ -82,6 +82,7 @@ check: build lint fresh ## all that CI asks for
 	GOOS=darwin $(GO) build ./client
 	GOOS=windows $(GO) build ./client
 	$(GO) test -run DoNotAllocate ./client # skipped under the race detector, whose pools forget
+	$(GO) test ./sim # its tables are skipped under the race detector, where they take ten times as long
 	@$(MAKE) --no-print-directory race
 
 check-all: check ## the same, and all bounds of docs/balancing.md, some minutes more

@@ -39,6 +39,7 @@ func TestEdges(t *testing.T) {
 
 // TestLostReports: programs that die before they report, or never report.
 func TestLostReports(t *testing.T) {
+	withoutRaces(t)
 	for _, c := range []struct {
 		name string
 		lost float64

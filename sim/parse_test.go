@@ -134,6 +134,7 @@ func FuzzParse(f *testing.F) {
 
 // TestShippedScenarios: each has a line that says what it shows, and runs.
 func TestShippedScenarios(t *testing.T) {
+	withoutRaces(t)
 	if len(Shipped()) < 12 {
 		t.Errorf("only %d scenarios: %v", len(Shipped()), Shipped())
 	}

@@ -117,9 +117,20 @@ func (t *table) run(r row, c column) (figures, error) {
 	return t.measure(&s, Run(s, p)), nil
 }
 
+// withoutRaces skips a test that makes long runs under the race detector. A run is
+// one goroutine, so there is nothing to find, and it takes ten times as long. `make
+// check` runs these tests without it.
+func withoutRaces(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("skipped under the race detector: run go test ./sim")
+	}
+}
+
 // TestTables holds the bounds of the tables: without wholeEnv a selection, which
-// takes less than a minute under the race detector, with it all.
+// takes less than half a minute of a processor, with it all.
 func TestTables(t *testing.T) {
+	withoutRaces(t)
 	whole := os.Getenv(wholeEnv) != ""
 	for _, table := range tables() {
 		for _, c := range table.bounds {
