@@ -2,6 +2,7 @@ package lb
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	"lars.internal/route"
@@ -79,13 +80,14 @@ type Event struct {
 
 // Why returns the comparison as people read it: "failures in a row 15 >= 15".
 func (e *Event) Why() string {
-	return fmt.Sprintf("%s %s %s %s", e.Reason, number(e.Value), e.Sign, number(e.Limit))
+	return fmt.Sprintf("%s %s %s %s", e.Reason, Number(e.Value), e.Sign, Number(e.Limit))
 }
 
-// number writes v with three digits if it is no integer.
-func number(v float64) string {
-	if v == float64(int64(v)) {
-		return strconv.FormatInt(int64(v), 10)
+// Number writes a number with three digits, an integer and a large one with all
+// before the point.
+func Number(v float64) string {
+	if v == math.Trunc(v) || math.Abs(v) >= 999.5 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
@@ -111,7 +113,12 @@ func Seconds(s float64) string {
 }
 
 // Percent writes a share with three digits: 0.8 %.
-func Percent(p float64) string { return fmt.Sprintf("%.3g %%", 100*p) }
+func Percent(p float64) string {
+	if 0 < p && p < 1e-5 {
+		return "< 0.001 %"
+	}
+	return fmt.Sprintf("%.3g %%", 100*p)
+}
 
 // Count writes how many of something there are: 1 call, 2 calls.
 func Count(n float64, what string) string {

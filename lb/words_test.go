@@ -49,6 +49,22 @@ func TestNumbersForPeople(t *testing.T) {
 	}
 }
 
+func TestNumber(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 30: "30", 32.26: "32.3", 999.4: "999", 999.6: "1000", 1043.2: "1043", -4700.4: "-4700", 0.0001234: "0.000123"} {
+		if got := Number(v); got != want {
+			t.Errorf("%v: %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestPercent(t *testing.T) {
+	for p, want := range map[float64]string{0: "0 %", 2e-11: "< 0.001 %", 0.00001: "0.001 %", 0.00051: "0.051 %", 0.123456: "12.3 %"} {
+		if got := Percent(p); got != want {
+			t.Errorf("%v: %s, want %s", p, got, want)
+		}
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for s, want := range map[float64]string{0: "0 ms", 0.0004: "0.4 ms", 0.9994: "999 ms", 0.9996: "1 s", 4.2: "4.2 s", 119: "119 s", 600: "10 min"} {
 		if got := Seconds(s); got != want {

@@ -9,13 +9,15 @@ import (
 // The names of the facts that Explain gives. A fact that is absent is 0. Times
 // are seconds, moments are seconds on the clock of the caller.
 const (
-	factState     = "state"     // 0 up, 1 out, 2 on trial
-	factWeight    = "weight"    // 1 is the mean; 0 drains the host
-	factRemote    = "remote"    // 1: not in the zone of this machine
-	factShare     = "share"     // of a fair share of the picks
-	factLatency   = "latency"   // mean
-	factMedian    = "median"    // latency of the hosts in rotation
-	factInFlight  = "in_flight" // calls
+	factState     = "state"      // 0 up, 1 out, 2 on trial
+	factWeight    = "weight"     // 1 is the mean; 0 drains the host
+	factRemote    = "remote"     // 1: not in the zone of this machine
+	factShare     = "share"      // of a fair share of the picks
+	factZoned     = "zoned"      // 1: hosts of this zone and of others are in rotation
+	factZoneShare = "zone_share" // of the picks that the hosts of its zone get, or those of all other zones
+	factLatency   = "latency"    // mean
+	factMedian    = "median"     // latency of the hosts in rotation
+	factInFlight  = "in_flight"  // calls
 	factErrorRate = "error_rate"
 	factTrusted   = "trusted" // 1: it answered a probe once
 	factRow       = "row"     // failures in a row
@@ -32,6 +34,7 @@ const (
 	// Of a host in rotation.
 	factSuspect   = "suspect"   // 1: a probe is to clear it or to eject it
 	factDoubtful  = "doubtful"  // 1: only measured, by single calls
+	factSilent    = "silent"    // of a doubtful host: connects in a row that were not answered
 	factProbation = "probation" // 1: one call at a time
 	factRamp      = "ramp"      // part of its share, if it is on a ramp
 
@@ -181,6 +184,7 @@ func (f *facts) addHot(b *Balancer, i int32) {
 func (f *facts) addService(b *Balancer, i int32, v *overview) {
 	if h := &b.hosts[i]; !h.drained() && h.state == up {
 		f.add(factShare, v.shares[i].Share*v.weight/h.weight())
+		f.addZone(b, h)
 	}
 	f.add(factMedian, v.median/1e6)
 	f.add(factHosts, v.hosts)
@@ -191,12 +195,26 @@ func (f *facts) addService(b *Balancer, i int32, v *overview) {
 	f.addIf(factPanic, b.panicky)
 }
 
+// addZone adds how zones divide the picks, if they do.
+func (f *facts) addZone(b *Balancer, h *host) {
+	if b.local == 0 || b.local == len(b.rot) {
+		return
+	}
+	share := float64(b.share) / (1<<32 - 1)
+	if h.has(remote) {
+		share = 1 - share
+	}
+	f.add(factZoned, 1)
+	f.add(factZoneShare, share)
+}
+
 func (f *facts) addUp(b *Balancer, i int32, v *overview) {
 	h, c := &b.hosts[i], b.coldOf(i)
 	f.addIf(factSuspect, h.has(suspect))
 	if h.row >= b.doubt {
 		f.add(factDoubtful, 1)
 		f.add(factCharge, float64(c.doubted))
+		f.add(factSilent, float64(c.silent))
 		f.addTests(b, c, h.has(measure))
 	}
 	f.addIf(factProbation, h.has(probation))

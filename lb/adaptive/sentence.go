@@ -107,8 +107,8 @@ func (t sentence) rateCause() string {
 	default:
 		failed += " since " + t.clock(t.Since-time.Duration(t.Fact(factWindow)*float64(time.Second)))
 	}
-	return fmt.Sprintf("%s, %s %s: evidence %.3g >= %.3g",
-		failed, t.others(), lb.Percent(t.Fact(factOthers)), t.Fact(factEvidence), t.Fact(factLimit))
+	return fmt.Sprintf("%s, %s %s: evidence %s >= %s",
+		failed, t.others(), lb.Percent(t.Fact(factOthers)), lb.Number(t.Fact(factEvidence)), lb.Number(t.Fact(factLimit)))
 }
 
 func (t sentence) others() string {
@@ -177,10 +177,12 @@ func (t sentence) connects() string {
 	switch {
 	case t.is(factSuspect):
 		return "a connect is under way"
+	case t.Fact(factSilent) >= maxSilent: // and in rotation: the control probe was silent too
+		return "connects are not answered, nor by another host"
 	case t.is(factTrusted):
 		return "connects work"
 	}
-	return "connects mean nothing"
+	return "no connect was answered yet"
 }
 
 func (t sentence) ramp() string {
@@ -197,9 +199,10 @@ func (t sentence) notEjected() string {
 		return ""
 	}
 	if e := t.Fact(factEvidence); e < limit {
-		return fmt.Sprintf("not ejected: evidence %.3g, but the others fail %s too: %.3g < %.3g", bare, lb.Percent(t.Fact(factOthers)), e, limit)
+		return fmt.Sprintf("not ejected: evidence %s, but the others fail %s too: %s < %s",
+			lb.Number(bare), lb.Percent(t.Fact(factOthers)), lb.Number(e), lb.Number(limit))
 	}
-	return fmt.Sprintf("not ejected: evidence %.3g, but no more hosts may be ejected", bare)
+	return fmt.Sprintf("not ejected: evidence %s, but no more hosts may be ejected", lb.Number(bare))
 }
 
 func (t sentence) share() string {
@@ -210,8 +213,21 @@ func (t sentence) share() string {
 	if s := t.Fact(factShare); s >= 0.01 {
 		share = fmt.Sprintf("%.2f", s)
 	}
-	return fmt.Sprintf("gets %s of a fair share: %s, the median is %s",
-		share, lb.Seconds(t.Fact(factLatency)), lb.Seconds(t.Fact(factMedian)))
+	return fmt.Sprintf("gets %s of a fair share: %s, the median is %s%s",
+		share, lb.Seconds(t.Fact(factLatency)), lb.Seconds(t.Fact(factMedian)), t.zone())
+}
+
+// zone says how zones divide the picks: then latencies alone do not tell why a host
+// gets its share.
+func (t sentence) zone() string {
+	if !t.is(factZoned) {
+		return ""
+	}
+	where := "this zone"
+	if t.is(factRemote) {
+		where = "other zones"
+	}
+	return fmt.Sprintf(", and hosts of %s get %s of the picks", where, lb.Percent(t.Fact(factZoneShare)))
 }
 
 // shed says what is refused, which concerns all hosts of the service.
@@ -219,8 +235,8 @@ func (t sentence) shed() string {
 	if !t.is(factShed) {
 		return ""
 	}
-	return fmt.Sprintf(" Refused %s of picks: %.0f of %.0f hosts live, %s time-outs and overloads, limit %.3g.",
-		lb.Percent(t.Fact(factShed)), t.Fact(factLive), t.Fact(factHosts), lb.Percent(t.Fact(factLate)), t.Fact(factLoadLimit))
+	return fmt.Sprintf(" Refused %s of picks: %.0f of %.0f hosts live, %s time-outs and overloads, limit %s.",
+		lb.Percent(t.Fact(factShed)), t.Fact(factLive), t.Fact(factHosts), lb.Percent(t.Fact(factLate)), lb.Number(t.Fact(factLoadLimit)))
 }
 
 // panic says what is called where nobody should be.

@@ -17,6 +17,16 @@ func (s *subject) says(i int) string {
 	return ""
 }
 
+// zones puts hosts 2 and 3 into another zone than this machine and the rest.
+func (s *subject) zones() {
+	s.cfg.Zone = "a"
+	endpoints := endpointsOf(4)
+	for i := range endpoints {
+		endpoints[i].Zone = [2]string{"a", "b"}[i/2]
+	}
+	s.Update(endpoints, s.now)
+}
+
 // breaks fails calls of host i until it is ejected, and then answers its probe.
 func (s *subject) breaks(i int) {
 	s.record()
@@ -66,7 +76,23 @@ var sentences = []struct {
 		s.fail(0, lb.KindError)
 		s.host(0).set(measure)
 		return 0
-	}, "up, doubtful: the last call failed, connects mean nothing, gets less than 0.01 of a fair share: 5.25 ms, the median is 5 ms. The next test is due."},
+	}, "up, doubtful: the last call failed, no connect was answered yet, gets less than 0.01 of a fair share: 5.25 ms, the median is 5 ms. The next test is due."},
+	{"doubtful, no connect gets anywhere", func(s *subject) int {
+		s.now += 2 * sec
+		for range 3 {
+			s.fail(0, lb.KindTimeout)
+		}
+		for range 8 {
+			s.answer(lb.ProbeSilent) // those of the host, and of another one
+		}
+		return 0
+	}, "up, doubtful: the last 3 calls failed (timed out), connects are not answered, nor by another host, gets less than 0.01 of a fair share: 6.44 ms, the median is 5 ms. Next test after 1000 more picks, at the latest after 10 min."},
+	{"in this zone", func(s *subject) int { s.zones(); return 0 },
+		"up, gets 2.00 of a fair share: 5 ms, the median is 5 ms, and hosts of this zone get 100 % of the picks."},
+	{"in another zone", func(s *subject) int { s.zones(); return 2 },
+		"up, gets less than 0.01 of a fair share: 5 ms, the median is 5 ms, and hosts of other zones get 0 % of the picks."},
+	{"in another zone, which is needed", func(s *subject) int { s.zones(); s.dies(0); return 2 },
+		"up, gets 0.45 of a fair share: 5 ms, the median is 5 ms, and hosts of other zones get 30 % of the picks."},
 	{"probation", func(s *subject) int { s.dies(0); s.returns(0); return 0 },
 		"up, on probation: one call at a time until one works, on the ramp 10 %, gets 0.13 of a fair share: 5 ms, the median is 5 ms."},
 	{"ramp", func(s *subject) int {
