@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lars.internal/agent"
+	"lars.internal/lb"
 	"lars.internal/lb/policy"
 	"lars.internal/route"
 )
@@ -81,7 +82,7 @@ func (s *settings) printHosts(d agent.ServiceDetail) error {
 	if err := t(d.List).flush(); err != nil {
 		return err
 	}
-	s.printf("route of %s: %s, %s, %s\n", d.Service, d.Route, confirmed(d.AgeSeconds), d.State)
+	s.printf("route of %s: %s, %s, %s\n", d.Service, cmp.Or(d.Route, "-"), confirmed(d.AgeSeconds), d.State)
 	s.printf("policy: %s\n", policyOf(d.ServiceInfo))
 	if d.Cut {
 		s.printf("the route has more hosts than lars-dns can send in one message; these are the first\n")
@@ -105,7 +106,7 @@ func (s *settings) adaptiveTable(hosts []agent.HostInfo) *table {
 		if h.Reason != "" {
 			state += " " + h.Reason
 		}
-		t.row(h.Host, state, ago(h.SinceSeconds), fmt.Sprintf("%.3g ms", h.LatencyMS), fmt.Sprintf("%.3g %%", 100*h.Share),
+		t.row(h.Host, state, ago(h.SinceSeconds), lb.Seconds(h.LatencyMS/1000), lb.Percent(h.Share),
 			h.InFlight, fmt.Sprintf("%d of %d", h.Err, h.Succ+h.Err), h.Ejected, h.Reinstated, h.Weight, cmp.Or(h.Zone, "-"))
 	}
 	return t
@@ -122,7 +123,7 @@ func inARow(h agent.HostInfo) string {
 // policyOf returns the policy of a service, what its settings say, and whether another
 // one looks on.
 func policyOf(v agent.ServiceInfo) string {
-	text := v.Policy
+	text := cmp.Or(v.Policy, policy.Classic) // agents of before do not say it
 	if len(v.Settings) > 0 {
 		var pairs []string
 		for _, name := range slices.Sorted(maps.Keys(v.Settings)) {
@@ -158,6 +159,9 @@ each agent judges by the calls of its own programs.`,
 		detail, err := p.hosts(c.Context(), key, f.shadow)
 		if err != nil {
 			return err
+		}
+		if slices.ContainsFunc(detail.List, func(h agent.HostInfo) bool { return h.Why == "" }) {
+			return fmt.Errorf("the agent is of a release that gives no reasons; lars agent hosts %s shows what it knows", key)
 		}
 		if host != "" {
 			return s.printWhyOf(detail, host, f.asJSON)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,7 +20,7 @@ func fakePages(t *testing.T) string {
 		ServiceInfo: agent.ServiceInfo{Service: "1/2", Route: "fresh", State: "NEW", AgeSeconds: 1, Policy: "adaptive", Shadow: "classic", Settings: map[string]string{"ramp": "9s", "evidence": "20"}},
 		List: []agent.HostInfo{
 			{Host: "10.0.0.1:80", State: "idle", Status: "ramp", SinceSeconds: 4.2, LatencyMS: 20.123, Share: 0.25, InFlight: 3, Succ: 19, Err: 1, Weight: 100, Zone: "eu1", Why: "up, on the ramp 42 %."},
-			{Host: "10.0.0.2:80", State: "overload", Status: "out", Reason: "DEAD", SinceSeconds: 3, Ejected: 2, Reinstated: 1, Weight: 50, Why: "out since 12:00:01 (3 s), DEAD: 1 call refused, connect refused 0.4 ms later."},
+			{Host: "10.0.0.2:80", State: "overload", Status: "out", Reason: "DEAD", SinceSeconds: 3, LatencyMS: 1043.2, Share: 1e-9, Ejected: 2, Reinstated: 1, Weight: 50, Why: "out since 12:00:01 (3 s), DEAD: 1 call refused, connect refused 0.4 ms later."},
 		},
 	}
 	classic := agent.ServiceDetail{
@@ -28,6 +29,8 @@ func fakePages(t *testing.T) string {
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case r.URL.Path == "/agent/hosts" && r.FormValue("service") == "1/9": // of the release before
+			io.WriteString(w, `{"service":"1/9","state":"NEW","age_seconds":1,"list":[{"host":"10.0.0.1:80","state":"idle"}]}`)
 		case r.URL.Path != "/agent/hosts" || r.FormValue("service") != "1/2":
 			w.WriteHeader(http.StatusNotFound)
 			json.NewEncoder(w).Encode(map[string]string{"error": "agent: service " + r.FormValue("service") + ": no program has asked for it here"})
@@ -58,15 +61,20 @@ func runLars(t *testing.T, args ...string) (out string, err error) {
 func TestHostsInWords(t *testing.T) {
 	addr := fakePages(t)
 	for _, tt := range []struct{ args, want string }{
-		{"agent hosts 1/2", `HOST         STATE     SINCE  LATENCY  SHARE  UNDER WAY  FAILED   EJECTED  BROUGHT BACK  WEIGHT  ZONE
-10.0.0.1:80  ramp      4.2s   20.1 ms  25 %   3          1 of 20  0        0             100     eu1
-10.0.0.2:80  out DEAD  3s     0 ms     0 %    0          0 of 0   2        1             50      -
+		{"agent hosts 1/2", `HOST         STATE     SINCE  LATENCY  SHARE      UNDER WAY  FAILED   EJECTED  BROUGHT BACK  WEIGHT  ZONE
+10.0.0.1:80  ramp      4.2s   20.1 ms  25 %       3          1 of 20  0        0             100     eu1
+10.0.0.2:80  out DEAD  3s     1.04 s   < 0.001 %  0          0 of 0   2        1             50      -
 route of 1/2: fresh, confirmed 1s ago, NEW
 policy: adaptive (evidence=20 ramp=9s), classic looks on
 `},
 		{"agent hosts 1/2 --shadow", `HOST         STATE  SINCE  SUCCESSES  FAILURES  VIRTUAL  IN A ROW   EJECTED  BROUGHT BACK
 10.0.0.1:80  idle   5s     1          0         180/0    1 success  0        0
 route of 1/2: fresh, never confirmed, NEW
+policy: classic
+`},
+		{"agent hosts 1/9", `HOST         STATE  SINCE  SUCCESSES  FAILURES  VIRTUAL  IN A ROW     EJECTED  BROUGHT BACK
+10.0.0.1:80  idle   0s     0          0         0/0      0 successes  0        0
+route of 1/9: -, confirmed 1s ago, NEW
 policy: classic
 `},
 		{"why 1/2", `HOST         WHY
@@ -96,6 +104,8 @@ policy: classic
 func TestWhyNot(t *testing.T) {
 	addr := fakePages(t)
 	for args, want := range map[string]string{
+		"why 1/9":             "the agent is of a release that gives no reasons; lars agent hosts 1/9 shows what it knows",
+		"why 1/9 10.0.0.1:80": "the agent is of a release that gives no reasons",
 		"why 1/3":             "service 1/3: no program has asked for it here",
 		"why 1/2 10.0.0.9:80": "host 10.0.0.9:80 is not in the route that the agent has of 1/2 (fresh); lars agent hosts 1/2 lists its hosts",
 	} {
