@@ -13,8 +13,8 @@ import (
 	"lars.internal/route"
 )
 
-// setPolicyDefaults chooses the policy that nobody named: who has tuned the rules
-// of classic wants them.
+// setPolicyDefaults chooses the policy if none is named: classic where its rules
+// were tuned, since their values mean nothing to the other one.
 func (c *Config) setPolicyDefaults() {
 	c.Balance = cmp.Or(c.Balance, classic.DefaultConfig())
 	c.Adaptive = cmp.Or(c.Adaptive, adaptive.DefaultConfig())

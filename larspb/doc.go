@@ -74,8 +74,8 @@
 // leaves version, stale, removed, level, settings, weights and zones out of its
 // answers, and hosts of weight 0, which such an agent would call. An agent does
 // the same for programs, and leaves span_ms and what follows total_err out of its
-// reports until the reporter has shown a level on this connection. [RouteAnswer.Append] writes settings, weights and zones
-// only with a level.
+// reports until the reporter has shown a level on this connection.
+// [RouteAnswer.Append] writes settings, weights and zones only with a level.
 //
 // Programs say the same for themselves: an agent gives a ticket only to a
 // GetHostRequest with a level of at least 1. Old agents skip avoid, and answer

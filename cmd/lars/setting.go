@@ -20,8 +20,9 @@ func newService(s *settings) *cobra.Command {
 // settingHelp says what a service may have.
 func settingHelp() string {
 	return "The keys are\n" + wrap(strings.Join(policy.Keys(), ", ")+".") +
-		"\npolicy is " + strings.Join(policy.Names(), " or ") + "; the other keys mean what they mean in the section [adaptive] of the\n" +
-		"configuration of an agent."
+		"\npolicy is " + strings.Join(policy.Names(), " or ") + ". update_timeout is that of [loadbalance] in the configuration of an\n" +
+		"agent. retry_budget is the share of the calls that Go programs may make a second time, 0 to 1;\n" +
+		"0.1 if it is not set. The other keys are those of [adaptive]."
 }
 
 // wrap breaks a text of words into lines.

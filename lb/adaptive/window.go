@@ -93,9 +93,10 @@ func evidence(f, n, p float64) float64 {
 }
 
 // weigh ejects a host in rotation if its failures are evidence enough and the
-// cap allows it, and reports whether they are. It is called at a failure. First the failures are compared with the rate that is granted, which is cheap;
-// only then with the rate of the others, which takes time in proportion to
-// their number, so not again before a quarter more failures.
+// cap allows it, and reports whether they are. It is called at a failure. First
+// the failures are compared with the rate that is granted, which is cheap; only
+// then with the rate of the others, which takes time in proportion to their
+// number, so not again before a quarter more failures.
 func (b *Balancer) weigh(i int32, now time.Duration) bool {
 	h := &b.hosts[i]
 	limit := b.evidenceLimit(i)

@@ -81,8 +81,8 @@ func (c *Config) Validate() error {
 
 // Renew returns the balancer of a service that has the balancer have, nil for
 // none: the same one, reconfigured, if it has the policy, so that the states of
-// hosts stay. Else it is a new one, without hosts, whose random numbers begin at
-// seed; but one that looked on takes over with what it has seen. c must be valid.
+// hosts stay. Else it is the one that looked on, if that has the policy, or a new
+// one, without hosts, whose random numbers begin at seed. c must be valid.
 func (c *Config) Renew(have lb.Balancer, seed uint64, now time.Duration) lb.Balancer {
 	first := c.find(c.Policy, have, seed, now)
 	if !c.shadowed() {
@@ -97,6 +97,13 @@ func (c *Config) Renew(have lb.Balancer, seed uint64, now time.Duration) lb.Bala
 
 // shadowed reports whether a second balancer looks on.
 func (c *Config) shadowed() bool { return c.Shadow != "" && c.Shadow != c.Policy }
+
+// OfShadow returns the Config of the balancer that looks on, false if there is none.
+func (c *Config) OfShadow() (Config, bool) {
+	second := *c
+	second.Policy, second.Shadow = c.Shadow, ""
+	return second, c.shadowed()
+}
 
 // find returns the balancer of a policy among those of have, reconfigured, or a
 // new one.

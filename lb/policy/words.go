@@ -27,10 +27,3 @@ func (c *Config) Words(s *lb.HostState, now time.Duration, wall time.Time) Words
 	}
 	return Words{State: state, Why: c.Classic.Sentence(s, now, wall)}
 }
-
-// OfShadow returns the Config of the balancer that looks on, false if there is none.
-func (c *Config) OfShadow() (Config, bool) {
-	second := *c
-	second.Policy, second.Shadow = c.Shadow, ""
-	return second, c.shadowed()
-}
