@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,41 +20,51 @@ const selectDetails = `SELECT modid, cmdid, serverip, serverport, weight, zone F
 // anyDetail leaves out the rows that say what is so without them.
 const anyDetail = ` WHERE weight <> 100 OR zone <> ''`
 
-// hostDetails is what RouteHost holds of hosts.
+// byHost is the order of the primary key, in which both databases read all rows
+// without sorting.
+const byHost = ` ORDER BY modid, cmdid, serverip, serverport`
+
+// hostDetails is what RouteHost holds of hosts. A map from hosts would take longer
+// to fill and to ask than the rows to read, if most hosts have one.
 type hostDetails struct {
-	db    *DB
-	hosts map[memberKey]hostDetail
-	zones map[string]string // each zone once: many hosts share it
+	db       *DB
+	rows     []route.Endpoint // of one service after the other, each in order
+	services map[route.Key]rowRange
+	zones    map[string]string // each zone once: many hosts share it
 }
 
-// memberKey is a host of a service.
-type memberKey struct {
-	key  route.Key
-	host route.Host
-}
+// rowRange is the place of rows.
+type rowRange struct{ begin, end int }
 
-type hostDetail struct {
-	weight uint32
-	zone   string
+// add takes the next row, in the order of byHost.
+func (d *hostDetails) add(key route.Key, e route.Endpoint) {
+	at, ok := d.services[key]
+	if !ok {
+		at.begin = len(d.rows)
+	}
+	d.rows = append(d.rows, e)
+	at.end = len(d.rows)
+	d.services[key] = at
 }
 
 // endpoint returns a host that may be called with what is known of it.
 func (d *hostDetails) endpoint(key route.Key, h route.Host) route.Endpoint {
-	e := route.Endpoint{Host: h, Weight: route.DefaultWeight}
-	if known, ok := d.hosts[memberKey{key, h}]; ok {
-		e.Weight, e.Zone = known.weight, known.zone
+	at := d.services[key]
+	known := d.rows[at.begin:at.end]
+	if i, ok := slices.BinarySearchFunc(known, h, func(e route.Endpoint, h route.Host) int { return e.Host.Compare(h) }); ok {
+		return known[i]
 	}
-	return e
+	return route.Endpoint{Host: h, Weight: route.DefaultWeight}
 }
 
 // details reads rows of RouteHost. A value that makes no sense is reported and
 // left at its default; the rest of the row counts.
 func (r *reader) details(ctx context.Context, where string, args ...any) (*hostDetails, error) {
-	d := &hostDetails{db: r.db, hosts: make(map[memberKey]hostDetail), zones: make(map[string]string)}
+	d := &hostDetails{db: r.db, services: make(map[route.Key]rowRange), zones: make(map[string]string)}
 	var row routeRow
 	var weight int64
 	var zone sql.RawBytes
-	err := r.each(ctx, selectDetails+where, args, func(rows *sql.Rows) error {
+	err := r.each(ctx, selectDetails+where+byHost, args, func(rows *sql.Rows) error {
 		if err := rows.Scan(&row.modid, &row.cmdid, &row.ip, &row.port, &weight, &zone); err != nil {
 			return err
 		}
@@ -61,7 +72,7 @@ func (r *reader) details(ctx context.Context, where string, args ...any) (*hostD
 		if err != nil {
 			return nil // it belongs to no host that can be called
 		}
-		d.hosts[memberKey{key, host}] = hostDetail{d.weightOf(key, host, weight), d.zoneOf(key, host, zone)}
+		d.add(key, route.Endpoint{Host: host, Weight: d.weightOf(key, host, weight), Zone: d.zoneOf(key, host, zone)})
 		return nil
 	})
 	return d, err
