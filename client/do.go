@@ -39,7 +39,7 @@ func (c *Client) Do(ctx context.Context, modid, cmdid int32, f func(ctx context.
 	return c.run(ctx, route.Key{Modid: modid, Cmdid: cmdid}, p, f)
 }
 
-// checkFunction panics before a host is blamed for a function that is nil.
+// checkFunction panics for a function that is nil, before a host is picked for it.
 func checkFunction(f func(context.Context, netip.AddrPort) error) {
 	if f == nil {
 		panic("client: Do: the function is nil")

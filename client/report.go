@@ -61,8 +61,8 @@ func (c *Client) ReportResult(modid, cmdid int32, addr netip.AddrPort, result Re
 }
 
 // message returns the part of the report that r makes. The retcode is for
-// policies that go by it alone; they are not to blame a host for a call that is
-// ignored.
+// policies that go by it alone: a call that is ignored has 0, since it does not
+// count against its host.
 func (r *Result) message() larspb.CallReport {
 	kind := r.Kind
 	if kind == lb.KindUnknown {

@@ -30,7 +30,7 @@ func TestEdges(t *testing.T) {
 			s.Steps = []Step{{At: 20 * sec, To: c.bad - 1, Change: c.change}, {At: 40 * sec, To: c.bad - 1, Change: Heals}}
 			r := Run(s, policy(t, "adaptive"))
 			figures{
-				"during": 100 * r.GoodShare(20*sec, 40*sec), "after": 100 * r.GoodShare(43*sec, 63*sec),
+				"during": 100 * r.goodShare(20*sec, 40*sec), "after": 100 * r.goodShare(43*sec, 63*sec),
 				"refused": 100 * r.Refused.Sum(20*sec, 63*sec) / r.Calls.Sum(20*sec, 63*sec),
 			}.check(t, []bound{atLeast("during", c.during), atLeast("after", 99.9), atMost("refused", 0)}) // a call is a better test than none
 		})
@@ -51,7 +51,7 @@ func TestLostReports(t *testing.T) {
 			s.Rate, s.Agents, s.Length, s.ReportsLost = 1000, 4, 50*sec, c.lost
 			s.Steps = []Step{{At: 20 * sec, Change: Dies}}
 			r := Run(s, policy(t, "adaptive"))
-			figures{"first": r.Failed.Sum(20*sec, 30*sec) / 4, "late": 100 * r.FailedShare(30*sec, 50*sec)}.check(t,
+			figures{"first": r.Failed.Sum(20*sec, 30*sec) / 4, "late": 100 * r.failedShare(30*sec, 50*sec)}.check(t,
 				[]bound{atMost("first", c.most), atMost("late", 0)})
 		})
 	}

@@ -20,7 +20,7 @@ func TestCallersThatWaitForLong(t *testing.T) {
 				r := Run(s, policy(t, "adaptive"))
 				figures{
 					"again": float64(r.Counters.EjectedRate), "still out": float64(r.StillOut),
-					"share": r.HostShare(0, 16*sec, 22*sec),
+					"share": r.hostShare(0, 16*sec, 22*sec),
 				}.check(t, []bound{atMost("again", 0), atMost("still out", 0), atLeast("share", 0.7)})
 			})
 		}

@@ -150,7 +150,7 @@ func TestShippedScenarios(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := Run(s, policy(t, s.Policy))
-			t.Logf("%.0f calls, %.3f %% good, %d ejections, of them %d unfounded", r.Calls.Sum(0, s.Length), 100*r.GoodShare(0, s.Length), r.Ejections, r.Unfounded)
+			t.Logf("%.0f calls, %.3f %% good, %d ejections, of them %d unfounded", r.Calls.Sum(0, s.Length), 100*r.goodShare(0, s.Length), r.Ejections, r.Unfounded)
 			if r.Unfounded > 0 {
 				t.Errorf("%d hosts that were well were ejected", r.Unfounded)
 			}

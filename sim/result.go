@@ -236,22 +236,6 @@ func (r *Result) end() {
 // wellErrors is the share of failures up to which an ejection is unfounded.
 const wellErrors = 0.05
 
-// FailedShare returns the share of the operations of a time that failed.
-func (r *Result) FailedShare(from, to time.Duration) float64 {
-	return r.Failed.Sum(from, to) / r.Calls.Sum(from, to)
-}
-
-// GoodShare returns the share of the operations of a time that neither failed
-// nor were refused.
-func (r *Result) GoodShare(from, to time.Duration) float64 {
-	return 1 - (r.Failed.Sum(from, to)+r.Refused.Sum(from, to))/r.Calls.Sum(from, to)
-}
-
-// HostShare returns the calls of a host in a time, relative to an equal share.
-func (r *Result) HostShare(host int, from, to time.Duration) float64 {
-	return r.Host[host].Sum(from, to) * float64(len(r.Host)) / r.Calls.Sum(from, to)
-}
-
 // PeakLoad returns the most calls that arrived at the host in 100 ms of a time,
 // relative to an equal share.
 func (r *Result) PeakLoad(host int, from, to time.Duration) float64 {

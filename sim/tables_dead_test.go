@@ -20,7 +20,7 @@ func oneOf(n int, rate float64, c Change) Scenario {
 func oneOfFigures(s *Scenario, r *Result) figures {
 	return figures{
 		"first":     r.Failed.Sum(10*sec, 20*sec) / float64(s.Agents), // failed calls of a machine in 10 s
-		"late":      100 * r.FailedShare(20*sec, 40*sec),              // then, in percent
+		"late":      100 * r.failedShare(20*sec, 40*sec),              // then, in percent
 		"median":    r.ToReturn.Quantile(0.5).Seconds(),               // back in rotation
 		"worst":     r.ToReturn.Quantile(1).Seconds(),
 		"still out": float64(r.StillOut),
@@ -31,7 +31,7 @@ func oneOfFigures(s *Scenario, r *Result) figures {
 // over two seconds.
 func fullAfter(r *Result, host int, since, end time.Duration) time.Duration {
 	for at := since; at+2*sec <= end; at += sec {
-		if r.HostShare(host, at, at+2*sec) >= 0.9 {
+		if r.hostShare(host, at, at+2*sec) >= 0.9 {
 			return at + sec - since
 		}
 	}

@@ -25,7 +25,7 @@ func grayTable() table {
 		measure: func(s *Scenario, r *Result) figures {
 			return figures{
 				"first": r.Failed.Sum(10*sec, 20*sec) / float64(s.Agents),
-				"late":  max(0, 100*r.FailedShare(20*sec, s.Length)-0.1),
+				"late":  max(0, 100*r.failedShare(20*sec, s.Length)-0.1),
 			}
 		},
 		show: showCost,
@@ -94,7 +94,7 @@ func restartTable() table {
 			{"drained before, 1000/s", deployment(1000, true)},
 		},
 		measure: func(s *Scenario, r *Result) figures {
-			return figures{"failed": 100 * r.FailedShare(10*sec, s.Length)}
+			return figures{"failed": 100 * r.failedShare(10*sec, s.Length)}
 		},
 		show: func(f figures) string { return percent(f["failed"]) },
 		bounds: []cell{

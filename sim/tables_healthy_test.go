@@ -110,10 +110,10 @@ func manyDeadTables() []table {
 			dead := s.Steps[0].To + 1
 			load := 0.0
 			for h := dead; h < s.Hosts; h++ {
-				load += r.HostShare(h, 40*sec, 80*sec) / float64(s.Hosts-dead)
+				load += r.hostShare(h, 40*sec, 80*sec) / float64(s.Hosts-dead)
 			}
 			return figures{
-				"good": 100 * r.GoodShare(40*sec, 80*sec), "load": load,
+				"good": 100 * r.goodShare(40*sec, 80*sec), "load": load,
 				"refused": 100 * r.Refused.Sum(40*sec, 80*sec) / r.Calls.Sum(40*sec, 80*sec),
 			}
 		},

@@ -50,7 +50,7 @@ func trueWeights(s *Scenario) {
 func latencyFigures(s *Scenario, r *Result) figures {
 	return figures{
 		"p99": r.Latencies.Quantile(0.99).Seconds() * 1000, "p999": r.Latencies.Quantile(0.999).Seconds() * 1000,
-		"share": r.HostShare(0, 20*sec, 40*sec), "failed": 100 * r.FailedShare(10*sec, 40*sec),
+		"share": r.hostShare(0, 20*sec, 40*sec), "failed": 100 * r.failedShare(10*sec, 40*sec),
 		"ejections": float64(r.Ejections),
 	}
 }
@@ -134,8 +134,8 @@ func herdTable() table {
 		},
 		measure: func(s *Scenario, r *Result) figures {
 			return figures{
-				"peak": r.PeakLoad(0, 30*sec, 45*sec), "failed": 100 * r.FailedShare(30*sec, 45*sec),
-				"start": r.HostShare(0, 30*sec, 33*sec), // without a ramp about 0.32
+				"peak": r.PeakLoad(0, 30*sec, 45*sec), "failed": 100 * r.failedShare(30*sec, 45*sec),
+				"start": r.hostShare(0, 30*sec, 33*sec), // without a ramp about 0.32
 			}
 		},
 		show: func(f figures) string { return fmt.Sprintf("%.1f x / %s", f["peak"], percent(f["failed"])) },

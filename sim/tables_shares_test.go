@@ -16,7 +16,7 @@ func weightTable() table {
 		measure: func(s *Scenario, r *Result) figures {
 			f := figures{}
 			for i, w := range weights {
-				share := r.HostShare(i, 10*sec, s.Length) / float64(s.Hosts)
+				share := r.hostShare(i, 10*sec, s.Length) / float64(s.Hosts)
 				if w > 0 {
 					share /= w / 16
 				}
@@ -97,7 +97,7 @@ func zoneTable() table {
 				local += r.Host[h].Sum(30*sec, 45*sec)
 			}
 			local /= r.Calls.Sum(30*sec, 45*sec)
-			return figures{"local": 100 * local, "load": local * 10 / max(1, float64(10-dead)), "failed": r.FailedShare(30*sec, 45*sec)}
+			return figures{"local": 100 * local, "load": local * 10 / max(1, float64(10-dead)), "failed": r.failedShare(30*sec, 45*sec)}
 		},
 		show: func(f figures) string { return fmt.Sprintf("%.0f %%, %.2f x", f["local"], f["load"]) },
 	}

@@ -89,7 +89,7 @@ type Config struct {
 	// LoadLimit [load_limit] is how many times its share a live host is given
 	// when hosts are missing and the rest is in distress; the calls above it
 	// are refused. Default 2. Higher: fewer calls are refused, the live hosts
-	// may be buried. Lower: more are refused. 0: none is ever refused.
+	// may be overloaded. Lower: more are refused. 0: none is ever refused.
 	LoadLimit float64
 
 	// Distress [distress] is the share of time-outs and of answers that tell

@@ -233,7 +233,7 @@ func (b *Balancer) strange(h *host) bool {
 // whether there is such a host. The one that had a success last is asked.
 func (b *Balancer) askControl(i int32) bool {
 	if b.control == (route.Host{}) {
-		j := b.witness(i)
+		j := b.controlFor(i)
 		if j == none {
 			return false
 		}
@@ -247,9 +247,9 @@ func (b *Balancer) askControl(i int32) bool {
 	return true
 }
 
-// witness returns the host in rotation, other than i, that answered a call last
+// controlFor returns the host in rotation, other than i, that answered a call last
 // and has answered a probe before.
-func (b *Balancer) witness(i int32) int32 {
+func (b *Balancer) controlFor(i int32) int32 {
 	best, least := none, uint32(math.MaxUint32)
 	for j := range b.hosts {
 		h := &b.hosts[j]

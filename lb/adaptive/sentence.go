@@ -57,11 +57,11 @@ func (t sentence) deadCause() string {
 	case bySilence:
 		connect = fmt.Sprintf("%d connects not answered", maxSilent)
 	}
-	return fmt.Sprintf("%s, %s %s later", t.accusation(), connect, lb.Seconds(t.Fact(factAfter)))
+	return fmt.Sprintf("%s, %s %s later", t.suspicion(), connect, lb.Seconds(t.Fact(factAfter)))
 }
 
-// accusation says what a host was suspected of.
-func (t sentence) accusation() string {
+// suspicion says what a host was suspected of.
+func (t sentence) suspicion() string {
 	row := lb.Count(max(1, t.Fact(factRow)), "call")
 	switch charge(t.Fact(factCharge)) {
 	case refused:

@@ -143,8 +143,8 @@ func (b *Balancer) tickOut(i int32, now time.Duration) time.Duration {
 }
 
 // turnGeneration forgets the calls of the older generation that nobody has
-// reported, if the host has answered others since: a hung host must not be
-// forgiven, so there they count for half a minute.
+// reported, if the host has answered others since: the calls of a hung host
+// count for half a minute, or it would look idle.
 func (b *Balancer) turnGeneration(h *host, now time.Duration) {
 	at := toGeneration(toUS(now))
 	age := time.Duration(at-h.generation) * time.Second / 64

@@ -139,15 +139,15 @@ func TestWitness(t *testing.T) {
 	s.ok(2)
 	s.host(1).clear(worked)
 	s.host(1).lastOK = 0
-	if got := s.witness(0); got != 2 {
+	if got := s.controlFor(0); got != 2 {
 		t.Errorf("host %d", got)
 	}
 	s.host(2).clear(trusted)
-	if got := s.witness(0); got != 3 {
+	if got := s.controlFor(0); got != 3 {
 		t.Errorf("host %d after 2 is not trusted", got)
 	}
 	s.host(3).state = out
-	if got := s.witness(0); got != 1 {
+	if got := s.controlFor(0); got != 1 {
 		t.Errorf("host %d after 3 is out", got)
 	}
 }
