@@ -90,7 +90,7 @@ func dnsMetrics(set *metrics.Set, d *dnsClient) {
 func reportMetrics(set *metrics.Set, r *reportClient) {
 	set.CounterFunc("report_messages_total", "Reports sent.", r.sent.Load)
 	set.CounterFunc("report_failures_total", "Reports that the connection did not take; they are made again.", r.failed.Load)
-	set.CounterFunc("reports_acknowledged_total", "Reports that the report service has stored; one of the C++ stack acknowledges none.", r.acked.Load)
+	set.CounterFunc("reports_acknowledged_total", "Reports that the report service has stored in whole; one of the C++ stack acknowledges none.", r.acked.Load)
 	set.CounterFunc("reports_returned_total", "Reports under way when a connection ended; their results are reported again.", r.again.Load)
 	gauge(set, "reports_in_flight", "Reports sent that have not arrived yet, as far as is known.", func() uint64 { return uint64(r.engine.InFlight()) })
 	gauge(set, "reporter_connected", "1 while there is a connection to a report service, else 0.", r.link.state)

@@ -46,6 +46,10 @@ const (
 // its machine has taken counts as arrived, and the services that were reported
 // from a minute before the last such moment on are reported again on the next
 // connection.
+//
+// What C++ does not know of a result is sent once the report service has shown a
+// level. What is acknowledged of the messages before that on a connection is
+// reported once more, so that it has all of it.
 type reportClient struct {
 	// Immutable after newReportClient.
 	engine   *engine.Engine
@@ -64,9 +68,11 @@ type reportClient struct {
 	shard   int            // where the present flush is; engine.Parts: at its end
 	left    int            // services of this shard that were waiting when it got there
 	lost    time.Duration  // from here on reports may have been lost on the last connection; never: none
+	since   time.Duration  // when the connection began
 	proven  time.Duration  // when the peer's machine was last known to have all that was sent
 	unowed  []uint64       // numbers of messages to a peer that has not shown a level on this connection
 	trusted bool           // some of these counted as arrived on this connection
+	plain   uint64         // the last message that was sent without what only a peer with a level gets
 	results []ledger.Result
 	coded   []larspb.CallResult // results as a message has them
 	body    []byte
@@ -74,7 +80,7 @@ type reportClient struct {
 
 	sent   atomic.Uint64 // messages
 	failed atomic.Uint64 // messages that the connection did not take
-	acked  atomic.Uint64 // messages that were acknowledged
+	acked  atomic.Uint64 // messages that were acknowledged, without those that are sent once more
 	again  atomic.Uint64 // messages that may be lost and whose results are reported again
 }
 
@@ -123,7 +129,8 @@ func (r *reportClient) run(ctx context.Context) error {
 func (r *reportClient) started(conn *reactor.Conn) {
 	r.link.up(conn)
 	r.engine.Remind(r.lost)
-	r.lost, r.proven, r.trusted = never, r.clock(), false
+	r.since = r.clock()
+	r.lost, r.proven, r.trusted = never, r.since, false
 	r.timer = conn.Loop().After(r.interval, func() { r.flush(conn) })
 }
 
@@ -228,7 +235,16 @@ func (r *reportClient) ackReceived(conn *reactor.Conn, body []byte) {
 	r.link.hear(conn, larspb.Level)
 	r.unowed = r.unowed[:0] // all of them will be acknowledged
 	var a larspb.Ack
-	if a.Parse(body) == nil && a.Run == r.start && r.engine.Acked(a.Number) {
+	if a.Parse(body) != nil || a.Run != r.start {
+		return
+	}
+	if r.trusted { // what counted as arrived had not all that this one wants
+		r.trusted = false
+		r.engine.Remind(r.since)
+	}
+	if a.Number <= r.plain {
+		r.engine.AckedInPart(a.Number)
+	} else if r.engine.Acked(a.Number) {
 		r.acked.Add(1)
 	}
 }
@@ -246,8 +262,12 @@ func (r *reportClient) sendNext(conn *reactor.Conn) {
 		Key: report.Key, Caller: larspb.IPOf(r.callerOn(conn)), Time: r.now(), Results: r.coded[:0],
 		Run: r.start, Level: larspb.Level,
 	}
+	whole := r.link.level > 0
+	if whole {
+		m.SpanMS = milliseconds(report.Span)
+	}
 	for i := range results {
-		m.Results = append(m.Results, coded(&results[i]))
+		m.Results = append(m.Results, coded(&results[i], whole))
 	}
 	r.coded = m.Results
 	for len(m.Results) > 0 {
@@ -260,7 +280,8 @@ func (r *reportClient) sendNext(conn *reactor.Conn) {
 		}
 		r.link.ask()
 		r.sent.Add(1)
-		if r.link.level == 0 {
+		if !whole {
+			r.plain = m.Number
 			r.unowed = append(r.unowed, m.Number)
 		}
 	}
@@ -275,11 +296,26 @@ func (r *reportClient) now() uint32 {
 	return uint32(r.stamp)
 }
 
-func coded(r *ledger.Result) larspb.CallResult {
-	return larspb.CallResult{
+// coded returns a result as a message has it: what C++ knows, or the whole.
+func coded(r *ledger.Result, whole bool) larspb.CallResult {
+	c := larspb.CallResult{
 		IP: int32(r.Host.IP), Port: int32(r.Host.Port), Overload: r.Overload,
 		Succ: r.Succ, Err: r.Err, TotalSucc: r.TotalSucc, TotalErr: r.TotalErr,
 	}
+	if !whole {
+		return c
+	}
+	c.TotalSucc += r.PastSucc
+	c.TotalErr += r.PastErr
+	c.Refused, c.Timeout, c.LatencySum, c.Latency = r.Refused, r.Timeout, r.LatencySum, r.Latency
+	c.State, c.Reason = uint32(r.State), uint32(r.Reason)
+	c.Ejections, c.Reinstatements, c.Since = r.Ejections, r.Reinstatements, r.Since
+	return c
+}
+
+// milliseconds returns d as a message has it, at least 1 unless it is 0.
+func milliseconds(d time.Duration) uint32 {
+	return uint32(min((d+time.Millisecond-1)/time.Millisecond, math.MaxUint32))
 }
 
 func (r *reportClient) callerOn(conn *reactor.Conn) netip.Addr {
