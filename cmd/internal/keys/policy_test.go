@@ -10,7 +10,8 @@ import (
 	"lars.internal/lb/adaptive"
 )
 
-// Who has tuned classic keeps it; everybody else gets adaptive, unless it is named.
+// Without a named policy, an agent with tuned keys of classic has classic, and any
+// other one adaptive.
 func TestPolicyThatIsNotNamed(t *testing.T) {
 	const original, shipped = "testdata/original/lars_lb_agent.conf", "testdata/classic/lars_lb_agent.conf"
 	tuned := writeFile(t, "[loadbalance]\nprobe_num = 20\n")
@@ -109,5 +110,34 @@ func TestAdaptiveKeysThatDisagree(t *testing.T) {
 	}
 	if _, err := agent.New(*c); err == nil || !strings.Contains(err.Error(), "bad_error_rate = 0.005: want more than granted_error_rate") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A value that a service may have, an agent may have too, and the reverse. Kinds
+// of keys cannot say everything, so Validate has the last word, as in an agent.
+func TestAdaptiveBoundsAgree(t *testing.T) {
+	values := []string{
+		"0", "0.00009", "0.0001", "0.0009", "0.001", "0.5", "0.51", "0.99", "0.991", "1", "1.01", "-1", "250", "251",
+		"1000", "1001", "10000", "10001", "1000000", "1000001", "NaN", "",
+		"999us", "1ms", "9ms", "10ms", "10s", "10001ms", "24h", "24h1ms", "86400", "86401", "tcp", "off", "e u", "eü",
+		strings.Repeat("z", 32), strings.Repeat("z", 33),
+	}
+	for _, key := range adaptive.Keys() {
+		for _, value := range values {
+			own := adaptive.DefaultConfig()
+			bySetting := own.Set(key, value)
+			if bySetting == nil {
+				bySetting = own.Validate()
+			}
+			set := config.NewSet("lars-test")
+			c := Agent(set)
+			byFlag := set.Load(config.Sources{Flags: map[string]string{"adaptive." + key: value}})
+			if byFlag == nil {
+				byFlag = c.Adaptive.Validate()
+			}
+			if (bySetting == nil) != (byFlag == nil) {
+				t.Errorf("%s = %q: as a setting %v, as a flag %v", key, value, bySetting, byFlag)
+			}
+		}
 	}
 }
