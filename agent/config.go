@@ -113,6 +113,7 @@ type Config struct {
 
 	run   uint64 // differs between starts of the agent, never 0; set by New
 	hello []byte // of this start; set by New
+	epoch int64  // Unix seconds at the moment 0 of Clock; set by setDefaults
 }
 
 // Peers are the addresses of a service, of which one is in use at a time.
@@ -172,10 +173,11 @@ func (c *Config) setDefaults() {
 	c.DNS.setDefaults(dnsPort)
 	c.Reporter.setDefaults(reporterPort)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	start := time.Now()
 	if c.Clock == nil {
-		start := time.Now()
 		c.Clock = func() time.Duration { return time.Since(start) }
 	}
+	c.epoch = start.Unix() - int64(c.Clock()/time.Second)
 }
 
 func (p *Peers) setDefaults(port int) {

@@ -44,7 +44,7 @@ func newEngine(cfg *Config) *engine.Engine {
 		UpdateTimeout: cfg.UpdateTimeout,
 		MaxServices:   cfg.MaxServices,
 		KeepEmptied:   cfg.KeepEmptied,
-		Epoch:         time.Now().Unix() - int64(cfg.Clock()/time.Second),
+		Epoch:         cfg.epoch,
 		NewBalancer: func(key route.Key, settings []route.Setting, have lb.Balancer, now time.Duration) lb.Balancer {
 			own, _ := base.With(settings)
 			return own.Renew(have, rand.New(rand.NewPCG(seed, key.Hash())).Uint64(), now)
