@@ -23,6 +23,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"lars.internal/lb/adaptive"
 	"lars.internal/lb/policy"
 	"lars.internal/route"
 )
@@ -211,7 +212,7 @@ func checkChange(c route.Change) error {
 	// A host that must not be in a route may still be stored, and has to be
 	// removable.
 	if c.Action != route.Add && c.Action != route.Set {
-		return c.Attributes.Check()
+		return checkAttributes(c.Attributes)
 	}
 	if len(c.Hosts) > route.MaxHosts {
 		return fmt.Errorf("%d hosts, but %d fit one frame to the agents; spread them over several services", len(c.Hosts), route.MaxHosts)
@@ -219,7 +220,20 @@ func checkChange(c route.Change) error {
 	if err := checkHosts(c.Hosts); err != nil {
 		return err
 	}
-	return c.Attributes.Check()
+	return checkAttributes(c.Attributes)
+}
+
+// checkAttributes also refuses a zone that no agent can be in: all of them would
+// take its hosts for remote ones.
+func checkAttributes(a route.Attributes) error {
+	if err := a.Check(); err != nil || a.Zone == nil {
+		return err
+	}
+	agent := adaptive.DefaultConfig()
+	if err := agent.Set("zone", *a.Zone); err != nil {
+		return fmt.Errorf("no agent can be in this zone: %w", err)
+	}
+	return nil
 }
 
 func checkSettings(settings []route.Setting) error {

@@ -109,6 +109,11 @@ func TestEditsThatAreRefused(t *testing.T) {
 		{"multicast", func(r *Routes) error { return second(r.Add(ctx, "ann", a, []route.Host{{IP: 0xE0000001, Port: 1}})) }, "multicast"},
 		{"weight", func(r *Routes) error { return second(r.Edit(ctx, weigh(route.Add, 10_001))) }, "weight 10001: want 0 to 10000"},
 		{"weight later", func(r *Routes) error { return second(r.Edit(ctx, weigh(route.Alter, 10_001))) }, "weight 10001: want 0 to 10000"},
+		{"a zone of no agent", func(r *Routes) error {
+			zone := "Köln"
+			change := route.Change{Action: route.Alter, Key: a, Hosts: []route.Host{h1}, Attributes: route.Attributes{Zone: &zone}}
+			return second(r.Edit(ctx, route.Edit{Who: "ann", Changes: []route.Change{change}}))
+		}, "no agent can be in this zone: adaptive: zone = Köln: want at most 32 characters of ASCII"},
 		{"drain nothing", func(r *Routes) error { return second(r.Drain(ctx, "ann", nil)) }, "drain everywhere: name at least one host"},
 		{"configure nothing", func(r *Routes) error { return second(r.Configure(ctx, "ann", a, nil)) }, "at least one setting"},
 		{"unknown setting", func(r *Routes) error {
