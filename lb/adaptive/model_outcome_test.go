@@ -192,6 +192,10 @@ func (m *model) good(h *modelHost, latency float32, began func(time.Duration) bo
 		if latency > 0 {
 			h.latency = latency
 		}
+		if m.cfg.Probe && !h.trusted && !h.probing {
+			h.silent = 0
+			m.probe(h)
+		}
 	}
 	if h.row > 0 {
 		h.row, h.measure = 0, false

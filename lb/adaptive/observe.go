@@ -142,6 +142,9 @@ func (b *Balancer) recover(i int32, r result, now time.Duration) {
 		if r.latency > 0 {
 			h.latency = r.latency
 		}
+		if !h.has(trusted) { // its first probe may have met it dead
+			b.probeNow(i)
+		}
 	}
 	h.row = 0
 	h.clear(measure)

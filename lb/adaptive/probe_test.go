@@ -73,3 +73,26 @@ func TestFirstProbeThatCouldNotBeMade(t *testing.T) {
 		t.Error("the first probe is not repeated")
 	}
 }
+
+// TestFirstProbeThatMetADeadHost: a host whose first probe was refused is asked again
+// when it works after all; else nothing but calls would tell when it dies anew.
+func TestFirstProbeThatMetADeadHost(t *testing.T) {
+	s := newSubject(t, 3, nil)
+	s.host(0).clear(trusted)
+	for range 3 {
+		s.fail(0, lb.KindRefused)
+	}
+	s.answer(lb.ProbeRefused)
+	if s.host(0).state != up {
+		t.Fatal("it is ejected by a probe although none was ever answered")
+	}
+	s.ok(0)
+	if got := s.answer(lb.ProbeOK); len(got) != 1 || got[0] != id(0) {
+		t.Fatalf("probes of %v, want one of the host that works again", got)
+	}
+	s.run(11*sec, nil)
+	s.fail(0, lb.KindRefused)
+	if s.answer(lb.ProbeRefused); s.host(0).state == up {
+		t.Error("it died again, and is not ejected after one call")
+	}
+}

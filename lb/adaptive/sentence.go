@@ -198,7 +198,11 @@ func (t sentence) notEjected() string {
 	if bare < limit {
 		return ""
 	}
-	if e := t.Fact(factEvidence); e < limit {
+	e := t.Fact(factEvidence)
+	switch {
+	case t.Fact(factCompared) == 0:
+		return fmt.Sprintf("not ejected: evidence %s, but no other host is in rotation", lb.Number(bare))
+	case e < limit:
 		return fmt.Sprintf("not ejected: evidence %s, but the others fail %s too: %s < %s",
 			lb.Number(bare), lb.Percent(t.Fact(factOthers)), lb.Number(e), lb.Number(limit))
 	}

@@ -110,6 +110,12 @@ var sentences = []struct {
 		}
 		return 0
 	}, "up, not ejected: evidence 35.3, but the others fail 40 % too: 0 < 30, gets 1.00 of a fair share: 5 ms, the median is 5 ms."},
+	{"the only one in rotation", func(s *subject) int {
+		s.Update(endpointsOf(1), s.now)
+		h := s.host(0)
+		h.calls, h.failures, h.opened = 30, 12, uint16(s.now/sec)
+		return 0
+	}, "up, not ejected: evidence 35.3, but no other host is in rotation, gets 1.00 of a fair share: 5 ms, the median is 5 ms."},
 	{"cap", func(s *subject) int {
 		s.record()
 		h := s.host(0)
