@@ -154,17 +154,24 @@ func hostTexts(hosts []route.Host) []string {
 	return texts
 }
 
+// maxUnchanged is how many services are named that an edit leaves as they are.
+const maxUnchanged = 10
+
 func (s *settings) printEdit(r route.EditResult) {
 	if r.Repeated {
 		s.printf("this edit was made before, as version %d; nothing changed now\n", r.Version)
 		return
 	}
+	unchanged := 0
 	for _, v := range r.After {
 		if at := changeOf(r, v.Key); at >= 0 {
 			s.printServiceChange(r.Services[at])
-		} else {
+		} else if unchanged++; unchanged <= maxUnchanged {
 			s.printf("%s: nothing to change\n", v.Key)
 		}
+	}
+	if more := unchanged - maxUnchanged; more > 0 {
+		s.printf("%s: nothing to change\n", plural(more, "more service", "more services"))
 	}
 	if r.Changed {
 		s.printf("version %d\n", r.Version)

@@ -11,6 +11,7 @@ import (
 
 	"lars.internal/agent"
 	"lars.internal/cmd/internal/process"
+	"lars.internal/route"
 )
 
 // fakePages shows one service as both balancers see it.
@@ -98,6 +99,20 @@ policy: classic
 	got, err = runLars(t, "why", "1/2", "--json", "--pages", addr)
 	if err != nil || json.Unmarshal([]byte(got), &hosts) != nil || len(hosts) != 2 {
 		t.Errorf("%v, %s", err, got)
+	}
+}
+
+// An edit of a host in very many services says little of those that stay as they are.
+func TestEditOfManyServices(t *testing.T) {
+	r := route.EditResult{Changed: true, Version: 7}
+	for i := range int32(5000) {
+		r.After = append(r.After, route.Service{Key: route.Key{Modid: 1, Cmdid: i}})
+	}
+	r.Services = []route.ServiceChange{{Key: route.Key{Modid: 1, Cmdid: 4000}, Undrained: []route.Host{{IP: 0x0a000001, Port: 80}}}}
+	var out bytes.Buffer
+	(&settings{env: process.Env{Stdout: &out}}).printEdit(r)
+	if got := out.String(); strings.Count(got, "\n") != 13 || !strings.HasSuffix(got, "1/4000: undrained 10.0.0.1:80\n4989 more services: nothing to change\nversion 7\n") {
+		t.Errorf("%s", got)
 	}
 }
 
