@@ -65,7 +65,7 @@ func (r *reader) details(ctx context.Context, where string, args ...any) (*hostD
 	var weight int64
 	var zone sql.RawBytes
 	err := r.each(ctx, selectDetails+where+byHost, args, func(rows *sql.Rows) error {
-		if err := rows.Scan(&row.modid, &row.cmdid, &row.ip, &row.port, &weight, &zone); err != nil {
+		if err := rows.Scan((*number)(&row.modid), (*number)(&row.cmdid), (*number)(&row.ip), (*number)(&row.port), (*number)(&weight), &zone); err != nil {
 			return err
 		}
 		key, host, err := row.host()
