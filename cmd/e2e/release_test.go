@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -120,12 +121,13 @@ func snapshotsBetween(t *testing.T, before, now string) {
 	w := newWorld(t, now, sqlite(t))
 	w.lars("host", "set", "1/1", hostB.String(), "--weight", "50", "--zone", "eu1")
 	dnsFile, agentFile := filepath.Join(t.TempDir(), "dns.snapshot"), filepath.Join(t.TempDir(), "agent.snapshot")
-	run := func(bin, want string) {
+	run := func(bin string, format byte, want string) {
 		w.bin = bin
 		w.startDNS("-dns.snapshot", dnsFile)
 		w.startAgent("-agent.snapshot", agentFile)
 		w.served(1, 1)
 		w.hasRoute(hostA, hostB)
+		eventually(t, "the agent has written its snapshot", func() bool { return snapshotFormat(agentFile) == format })
 		w.agent.stop(syscall.SIGTERM)
 		w.dns.stop(syscall.SIGTERM)
 		for _, p := range []*program{w.dns, w.agent} {
@@ -134,10 +136,20 @@ func snapshotsBetween(t *testing.T, before, now string) {
 			}
 		}
 	}
-	run(now, "listening")
-	run(before, "its format is 2, this program knows 1")
-	run(now, "snapshot of routes loaded")
-	run(now, "snapshot of routes loaded")
+	run(now, 2, "listening")
+	run(before, 1, "its format is 2, this program knows 1")
+	run(now, 2, "snapshot of routes loaded")
+	run(now, 2, "snapshot of routes loaded")
+}
+
+// snapshotFormat returns the format of a snapshot, which follows its first eight
+// bytes; 0 if there is none.
+func snapshotFormat(file string) byte {
+	b, err := os.ReadFile(file)
+	if err != nil || len(b) < 9 {
+		return 0
+	}
+	return b[8]
 }
 
 // servesAndReports: picks, the push after an edit, and results in the table.
