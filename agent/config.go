@@ -157,6 +157,7 @@ const (
 func DefaultConfig() Config {
 	var c Config
 	c.setDefaults()
+	c.epoch = 0 // it belongs to an agent that is made
 	return c
 }
 
