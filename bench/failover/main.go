@@ -5,11 +5,12 @@
 // same fault at the same moment; beside them stands what the simulator says of
 // it.
 //
-//	go run ./bench/failover -out bench/failover/results
+//	go run ./bench/failover -rates 200 -out bench/failover/results-200
+//	go run ./bench/failover -rates 2000 -out bench/failover/results-2000
 //	go run ./bench/failover -only 'refused|hung' -rates 200
 //
-// It runs for about fifteen minutes and ends by itself. The dark host needs root
-// and ip(8), for a network namespace; else that case is left out.
+// It runs for about eight minutes at each rate and ends by itself. The dark host
+// needs root and ip(8), for a network namespace; else that case is left out.
 package main
 
 import (

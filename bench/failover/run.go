@@ -44,7 +44,7 @@ type run struct {
 }
 
 // maxFailures bounds the failures that a run names.
-const maxFailures = 100
+const maxFailures = 20
 
 // failure is a call that failed.
 type failure struct {
