@@ -47,11 +47,12 @@ func (b *Balancer) eject(i int32, r reason, now time.Duration, why decision, eve
 }
 
 // raiseLevel raises the level of holding back if the host was ejected soon
-// after its return, and lowers it for the minutes in rotation.
+// after its return, and lowers it for the minutes in rotation. A failed trial is
+// no return, but where connects tell nothing it is all that paces the next one.
 func (b *Balancer) raiseLevel(h *host, c *cold, now time.Duration) {
 	in := now - c.since
 	switch {
-	case h.state == trial, h.state == up && c.ejections > 0 && in < levelTime:
+	case h.state == trial && c.reason == dead, h.state == up && c.ejections > 0 && in < levelTime:
 		c.level = min(c.level+1, maxLevel)
 	case h.state == up:
 		c.level -= uint8(min(time.Duration(c.level), in/levelTime))

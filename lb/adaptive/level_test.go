@@ -36,6 +36,40 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// TestFailedTrialsAreNoFlapping: a host that hung for long, and whose backlog is
+// full at last, so that connects are silent, comes back as soon as they are
+// answered. Its failed trials were no returns.
+func TestFailedTrialsAreNoFlapping(t *testing.T) {
+	s := newSubject(t, 3, nil)
+	s.record()
+	for s.host(0).state == up {
+		s.fail(0, lb.KindTimeout)
+		s.answer(lb.ProbeOK)
+	}
+	for range 10 {
+		s.answer(lb.ProbeOK)
+		s.run(2*sec, nil)
+		s.picks += 2000
+		if s.run(50*ms, nil); s.host(0).state != trial {
+			t.Fatalf("no trial: %+v", *s.host(0))
+		}
+		s.Assign(id(0), s.now)
+		s.coldHalf(0).await(s.now)
+		s.now += sec
+		s.Observe(id(0), lb.Outcome{Failed: 1, Kind: lb.KindTimeout}, s.now)
+	}
+	for range maxSilent {
+		s.answer(lb.ProbeSilent)
+	}
+	if c := s.coldHalf(0); c.reason != dead || c.level != 0 {
+		t.Fatalf("reason %d, level %d; want dead and 0", c.reason, c.level)
+	}
+	from := s.now
+	if s.returns(0); s.now-from > 1500*ms {
+		t.Errorf("back after %v", s.now-from)
+	}
+}
+
 // TestAnswersBeforeItsTime: a host that flaps stays out although it answers, and
 // is asked again when its time is over.
 func TestAnswersBeforeItsTime(t *testing.T) {

@@ -318,6 +318,7 @@ func (m *model) suspect(h *modelHost, now time.Duration) {
 
 func (m *model) eject(h *modelHost, r reason, now time.Duration) {
 	switch {
+	case h.state == trial && h.reason == rate:
 	case h.state == trial, h.ejections > 0 && now-h.since < time.Minute:
 		h.level = min(h.level+1, 10)
 	default:
@@ -407,7 +408,8 @@ func (m *model) probed(id route.Host, a lb.Answer, now time.Duration) {
 			m.eject(h, dead, now)
 		}
 	case h.reason == rate:
-		if a != lb.ProbeOK && h.trusted && (a == lb.ProbeRefused || !silentAgain()) {
+		tells := h.trusted || !h.worked && m.anyTrusted()
+		if a != lb.ProbeOK && tells && (a == lb.ProbeRefused || !silentAgain()) {
 			h.state, h.reason, h.nextProbe, h.busy = out, dead, now+250*ms, false
 			m.changed()
 		}

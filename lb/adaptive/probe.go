@@ -131,7 +131,7 @@ func (b *Balancer) probedUp(i int32, answer lb.Answer, now time.Duration) {
 		// The first probe of the host, or a call has worked meanwhile.
 	case answer == lb.ProbeOK:
 		b.clearSuspicion(i, now+calmGood)
-	case !h.has(trusted) && !b.strange(h):
+	case !b.tells(h):
 		b.clearSuspicion(i, now+calmUntrusted)
 	case answer == lb.ProbeRefused:
 		b.ejectDead(i, byRefusal, now)
@@ -157,7 +157,7 @@ func (b *Balancer) again(i int32) bool {
 // instead of broken.
 func (b *Balancer) probedBroken(i int32, answer lb.Answer, now time.Duration) {
 	h := &b.hosts[i]
-	if answer == lb.ProbeOK || !h.has(trusted) || answer == lb.ProbeSilent && b.again(i) {
+	if answer == lb.ProbeOK || !b.tells(h) || answer == lb.ProbeSilent && b.again(i) {
 		return
 	}
 	c := b.chill(i)
@@ -214,11 +214,12 @@ func (b *Balancer) ejectDead(i int32, why cause, now time.Duration) {
 	}, event)
 }
 
-// strange reports whether no call to the host has ever worked while connects to
-// others do.
-func (b *Balancer) strange(h *host) bool {
-	if h.has(worked) {
-		return false
+// tells reports whether a connect that fails says something of the host: it has
+// answered one before, or no call to it has ever worked while connects to others
+// do.
+func (b *Balancer) tells(h *host) bool {
+	if h.has(trusted) || h.has(worked) {
+		return h.has(trusted)
 	}
 	for i := range b.hosts {
 		if b.hosts[i].has(trusted) {

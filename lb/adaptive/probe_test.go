@@ -96,3 +96,44 @@ func TestFirstProbeThatMetADeadHost(t *testing.T) {
 		t.Error("it died again, and is not ejected after one call")
 	}
 }
+
+// TestDeadFromTheStart: a host that refuses from the first moment on, and was
+// ejected because its calls failed before any connect had proven anything, is
+// known to be dead as soon as connects to others work. Until then it costs tests.
+func TestDeadFromTheStart(t *testing.T) {
+	for _, once := range []bool{false, true} { // one call to it has worked
+		s := bareSubject(t, nil)
+		s.Update(endpointsOf(3), s.now)
+		for i := range 3 {
+			if i > 0 || once {
+				s.ok(i)
+			}
+		}
+		for s.host(0).state == up {
+			s.ok(1)
+			s.ok(2)
+			s.fail(0, lb.KindRefused)
+		}
+		if s.coldHalf(0).reason != rate {
+			t.Fatal("it is ejected by a probe although none was ever answered")
+		}
+		s.run(11*sec, func() {
+			for _, p := range s.Probes(nil) {
+				answer := lb.ProbeOK
+				if p.Host == id(0) {
+					answer = lb.ProbeRefused
+				}
+				s.Probed(p.Host, answer, s.now)
+			}
+		})
+		s.picks += 2000
+		s.run(50*ms, nil)
+		s.Assign(id(0), s.now)
+		s.coldHalf(0).await(s.now)
+		s.fail(0, lb.KindRefused) // the first test
+		s.answer(lb.ProbeRefused)
+		if got := s.coldHalf(0).reason == dead; got == once {
+			t.Errorf("worked once %v: dead %v", once, got)
+		}
+	}
+}
