@@ -149,78 +149,100 @@ func TestConnectsGetTheTimeTheyNeed(t *testing.T) {
 	}
 }
 
+// probing is a table in virtual time, with what was asked of it.
+type probing struct {
+	table   probeTable
+	now     time.Duration
+	asked   int
+	open    map[engine.Probe]int // asked for and not answered yet
+	refused map[route.Key]bool   // whose last answer was that the host is dead
+	flying  []*address
+}
+
+// answered fails unless the probe waits for an answer, and the connect began
+// late enough. A service may also hear of a connect that others asked for.
+func (p *probing) answered(t *rapid.T, probe engine.Probe, a *address, answer lb.Answer) {
+	if p.refused[probe.Key] && probe.Since == 0 && answer == lb.ProbeOK {
+		delete(p.refused, probe.Key)
+		return
+	}
+	p.refused[probe.Key] = answer != lb.ProbeOK && answer != lb.ProbeNone
+	if p.open[probe]--; p.open[probe] != 0 || answer != lb.ProbeNone && a.began < probe.Since {
+		t.Fatalf("%v is answered by a connect that began at %v; %d times asked", probe, a.began, p.open[probe]+1)
+	}
+	delete(p.open, probe)
+}
+
+// check compares the counts of the table with what it holds.
+func (p *probing) check(t *rapid.T) {
+	at := make(map[route.Host]bool)
+	for _, a := range p.flying {
+		if at[a.host] {
+			t.Fatalf("two connects to %v", a.host)
+		}
+		at[a.host] = true
+	}
+	told := 0
+	for _, a := range p.table.addresses {
+		told += len(a.told)
+	}
+	if p.table.waiting != len(p.open) || p.table.flying != len(p.flying) || p.table.told != told {
+		t.Fatalf("%d wait, %d fly, %d told; counted %d, %d and %d", len(p.open), len(p.flying), told, p.table.waiting, p.table.flying, p.table.told)
+	}
+}
+
+func (p *probing) ask(t *rapid.T) {
+	p.asked++
+	probe := probeOf(p.asked, hostN(rapid.IntRange(0, 3).Draw(t, "host")), p.now-time.Duration(rapid.IntRange(0, 5).Draw(t, "age")))
+	p.open[probe]++
+	if answer, known := p.table.ask(probe); known {
+		p.answered(t, probe, p.table.addresses[probe.Host], answer)
+	}
+}
+
+// next begins a connect and reports whether there was one to begin.
+func (p *probing) next() bool {
+	a, _ := p.table.next(p.now)
+	if a != nil {
+		p.flying = append(p.flying, a)
+	}
+	return a != nil
+}
+
+// end ends the connect number i.
+func (p *probing) end(t *rapid.T, i int, answer lb.Answer) {
+	a := p.flying[i]
+	p.flying = slices.Delete(p.flying, i, i+1)
+	for _, probe := range p.table.ended(a, answer, p.now) {
+		p.answered(t, probe, a, answer)
+	}
+}
+
 // TestEachProbeIsAnsweredOnce whatever happens, by a connect that began late
-// enough.
+// enough, and none waits for ever.
 func TestEachProbeIsAnsweredOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		table := newProbeTable(150 * time.Millisecond)
-		now, open, refused := time.Hour, make(map[engine.Probe]int), make(map[route.Key]bool)
-		var flying []*address
-		n := 0
-		answered := func(p engine.Probe, a *address, answer lb.Answer) {
-			if refused[p.Key] && p.Since == 0 && answer == lb.ProbeOK {
-				delete(refused, p.Key) // it has heard of a connect that others asked for
-				return
-			}
-			refused[p.Key] = answer != lb.ProbeOK && answer != lb.ProbeNone
-			if open[p]--; open[p] != 0 || answer != lb.ProbeNone && a.began < p.Since {
-				t.Fatalf("%v is answered by a connect that began at %v; %d times asked", p, a.began, open[p]+1)
-			}
-			delete(open, p)
+		p := &probing{
+			table: newProbeTable(150 * time.Millisecond), now: time.Hour,
+			open: make(map[engine.Probe]int), refused: make(map[route.Key]bool),
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) {
-				at := make(map[route.Host]bool)
-				for _, a := range flying {
-					if at[a.host] {
-						t.Fatalf("two connects to %v", a.host)
-					}
-					at[a.host] = true
-				}
-				told := 0
-				for _, a := range table.addresses {
-					told += len(a.told)
-				}
-				if table.waiting != len(open) || table.flying != len(flying) || table.told != told {
-					t.Fatalf("%d wait, %d fly, %d told; counted %d, %d and %d", len(open), len(flying), told, table.waiting, table.flying, table.told)
-				}
-			},
-			"ask": func(t *rapid.T) {
-				n++
-				p := probeOf(n, hostN(rapid.IntRange(0, 3).Draw(t, "host")), now-time.Duration(rapid.IntRange(0, 5).Draw(t, "age")))
-				open[p]++
-				if answer, known := table.ask(p); known {
-					answered(p, table.addresses[p.Host], answer)
-				}
-			},
-			"next": func(t *rapid.T) {
-				if a, _ := table.next(now); a != nil {
-					flying = append(flying, a)
-				}
-			},
+			"":     p.check,
+			"ask":  p.ask,
+			"next": func(*rapid.T) { p.next() },
 			"end": func(t *rapid.T) {
-				if len(flying) == 0 {
-					return
-				}
-				i, answer := rapid.IntRange(0, len(flying)-1).Draw(t, "connect"), lb.Answer(rapid.IntRange(0, 3).Draw(t, "answer"))
-				a := flying[i]
-				flying = slices.Delete(flying, i, i+1)
-				for _, p := range table.ended(a, answer, now) {
-					answered(p, a, answer)
+				if n := len(p.flying); n > 0 {
+					p.end(t, rapid.IntRange(0, n-1).Draw(t, "connect"), lb.Answer(rapid.IntRange(0, 3).Draw(t, "answer")))
 				}
 			},
-			"time": func(*rapid.T) { now++ },
+			"time": func(*rapid.T) { p.now++ },
 		})
-		for table.waiting > 0 { // and none waits for ever
-			for a, _ := table.next(now); a != nil; a, _ = table.next(now) {
-				flying = append(flying, a)
+		for p.table.waiting > 0 {
+			for p.next() {
 			}
-			for _, a := range flying {
-				for _, p := range table.ended(a, lb.ProbeOK, now) {
-					answered(p, a, lb.ProbeOK)
-				}
+			for len(p.flying) > 0 {
+				p.end(t, 0, lb.ProbeOK)
 			}
-			flying = nil
 		}
 	})
 }

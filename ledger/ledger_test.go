@@ -130,6 +130,51 @@ func (m totals) sum() (sum uint64) {
 	return sum
 }
 
+// courier carries reports of a ledger to where they are stored.
+type courier struct {
+	ledger  *Ledger
+	flights []flying
+	stored  totals
+	arrived uint64 // calls of the windows in reports that arrived
+}
+
+// flying is a report under way.
+type flying struct {
+	account *Account
+	calls   uint64
+	results []Result
+}
+
+// take sends the next report off and reports whether there was one.
+func (c *courier) take() bool {
+	account, results, ok := c.ledger.Take(nil, 0)
+	if !ok {
+		return false
+	}
+	f := flying{account: account, results: results}
+	for _, r := range results {
+		f.calls += uint64(r.Succ)
+	}
+	c.flights = append(c.flights, f)
+	return true
+}
+
+// land ends the oldest flight, if there is one: the report arrives, or returns.
+func (c *courier) land(t *rapid.T, arrives bool) {
+	if len(c.flights) == 0 {
+		return
+	}
+	f := c.flights[0]
+	c.flights = c.flights[1:]
+	if !arrives {
+		c.ledger.Returned(f.account)
+		return
+	}
+	c.ledger.Acked(f.account)
+	c.arrived += f.calls
+	c.stored.take(t, f.results)
+}
+
 // TestNothingIsLost drives a ledger through random histories in which reports
 // arrive or return, hosts leave and come back and services end. Whatever
 // happens, each call is part of a report that arrives, and a report never holds
@@ -138,41 +183,9 @@ func (m totals) sum() (sum uint64) {
 func TestNothingIsLost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := new(Ledger)
-		var calls, arrived uint64 // of all windows; a closed window is reported once
+		var calls uint64 // in closed windows, each of which is reported once
 		a := l.Open(key12, hostsN(3), 0)
-		type flying struct {
-			a       *Account
-			sum     uint64
-			results []Result
-		}
-		stored := make(totals)
-		var flights []flying
-		take := func() bool {
-			a, results, ok := l.Take(nil, 0)
-			if !ok {
-				return false
-			}
-			f := flying{a: a, results: results}
-			for _, r := range results {
-				f.sum += uint64(r.Succ)
-			}
-			flights = append(flights, f)
-			return true
-		}
-		land := func(ack bool) {
-			if len(flights) == 0 {
-				return
-			}
-			f := flights[0]
-			flights = flights[1:]
-			if !ack {
-				l.Returned(f.a)
-				return
-			}
-			l.Acked(f.a)
-			arrived += f.sum
-			stored.take(t, f.results)
-		}
+		c := courier{ledger: l, stored: make(totals)}
 		t.Repeat(map[string]func(*rapid.T){
 			"count": func(t *rapid.T) {
 				n := rapid.IntRange(0, 4).Draw(t, "host")
@@ -185,26 +198,26 @@ func TestNothingIsLost(t *testing.T) {
 				l.Update(a, rapid.SliceOfN(rapid.Custom(func(t *rapid.T) route.Host { return hostN(rapid.IntRange(0, 4).Draw(t, "host")) }), 1, 5).Draw(t, "hosts"), 0)
 			},
 			"close":  func(t *rapid.T) { l.Close(a); a = l.Open(key12, hostsN(3), 0) },
-			"take":   func(t *rapid.T) { take() },
-			"ack":    func(t *rapid.T) { land(true) },
-			"return": func(t *rapid.T) { land(false) },
+			"take":   func(*rapid.T) { c.take() },
+			"ack":    func(t *rapid.T) { c.land(t, true) },
+			"return": func(t *rapid.T) { c.land(t, false) },
 			"": func(t *rapid.T) {
-				if arrived > calls || stored.sum() > calls {
-					t.Fatalf("%d calls arrived of %d, and totals of %d", arrived, calls, stored.sum())
+				if c.arrived > calls || c.stored.sum() > calls {
+					t.Fatalf("%d calls arrived of %d, and totals of %d", c.arrived, calls, c.stored.sum())
 				}
 			},
 		})
-		for len(flights) > 0 {
-			land(true)
+		for len(c.flights) > 0 {
+			c.land(t, true)
 		}
-		for take() {
-			land(true)
+		for c.take() {
+			c.land(t, true)
 		}
-		if arrived != calls || l.Kept() != 0 || l.Lost() != 0 {
-			t.Fatalf("%d calls arrived of %d; %d results kept, %d lost", arrived, calls, l.Kept(), l.Lost())
+		if c.arrived != calls || l.Kept() != 0 || l.Lost() != 0 {
+			t.Fatalf("%d calls arrived of %d; %d results kept, %d lost", c.arrived, calls, l.Kept(), l.Lost())
 		}
-		if stored.sum() != calls {
-			t.Fatalf("the totals are %d of %d calls: %v", stored.sum(), calls, stored)
+		if c.stored.sum() != calls {
+			t.Fatalf("the totals are %d of %d calls: %v", c.stored.sum(), calls, c.stored)
 		}
 	})
 }

@@ -65,16 +65,7 @@ func TestFinding58Migration(t *testing.T) {
 	execSQL(t, db, `DELETE FROM RouteData WHERE serverip = 167772165`) // the page deletes without a record
 	cpp.has(t, 4)
 
-	// Drained hosts are no hosts for them; the page may put one back.
-	w.lars("host", "set", "1/1", "10.0.0.4:80", "--weight", "50")
-	w.lars("host", "drain", "10.0.0.4", "10.0.0.3")
-	cpp.has(t, 2)
-	wantCppDNSReads(t, db, 2)
-	w.lars("host", "undrain", "10.0.0.4")
-	cpp.has(t, 3)
-	pageEdit(t, db, route.Host{IP: 167772163, Port: 80})
-	cpp.has(t, 4)
-	wantCppDNSReads(t, db, 4)
+	drainsBesideCpp(t, w, db, cpp)
 
 	// 3. An agent is replaced; its programs go on.
 	w.startAgent()
@@ -94,6 +85,21 @@ func TestFinding58Migration(t *testing.T) {
 	execSQL(t, db, `INSERT INTO ServerCallStatus (modid, cmdid, ip, port, caller, succ_cnt, err_cnt, ts, overload)
 		VALUES (1, 1, 167772161, 80, 1, 2, 3, ?, '0') ON DUPLICATE KEY UPDATE succ_cnt = 2, err_cnt = 3, ts = ?, overload = '0'`,
 		time.Now().Unix(), time.Now().Unix())
+}
+
+// drainsBesideCpp: drained hosts are no hosts for C++ servers; the page may put
+// one back.
+func drainsBesideCpp(t *testing.T, w *world, db *sql.DB, cpp *cppAgent) {
+	t.Helper()
+	w.lars("host", "set", "1/1", "10.0.0.4:80", "--weight", "50")
+	w.lars("host", "drain", "10.0.0.4", "10.0.0.3")
+	cpp.has(t, 2)
+	wantCppDNSReads(t, db, 2)
+	w.lars("host", "undrain", "10.0.0.4")
+	cpp.has(t, 3)
+	pageEdit(t, db, route.Host{IP: 167772163, Port: 80})
+	cpp.has(t, 4)
+	wantCppDNSReads(t, db, 4)
 }
 
 func listens(addr string) bool {
