@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -92,7 +93,7 @@ func (p *program) connect(addr netip.AddrPort) error {
 // resolve waits until every service has a route.
 func (l *goLoad) resolve() error {
 	for _, p := range l.programs {
-		err := measure.Await(fmt.Sprintf("route of %d/%d", p.modid, p.cmdid), func() error {
+		err := measure.Await(context.Background(), fmt.Sprintf("route of %d/%d", p.modid, p.cmdid), func() error {
 			answer, err := p.call()
 			if err == nil {
 				err = larspb.RetCode(answer.Retcode).Err()

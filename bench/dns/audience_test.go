@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"lars.internal/bench/measure"
 	"lars.internal/larspb"
 	"lars.internal/reactor"
 )
@@ -102,7 +103,7 @@ func TestAudienceCountsEachRouteOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	const frames = 7 * (1 + 4) // with the first answers
-	if err := await(t.Context(), "frames", func() error {
+	if err := measure.Await(t.Context(), "frames", func() error {
 		if got := a.frames.Load(); got != frames {
 			return fmt.Errorf("%d frames, want %d", got, frames)
 		}
@@ -140,7 +141,7 @@ func TestAudienceWaitsForAllServices(t *testing.T) {
 
 // ahead waits until no more than n routes are missing, and reports whether n are.
 func ahead(a *audience, n int64) bool {
-	err := await(context.Background(), "routes", func() error {
+	err := measure.Await(context.Background(), "routes", func() error {
 		if a.missing.Load() > n {
 			return errors.New("more are missing")
 		}
@@ -154,7 +155,7 @@ func TestAudienceTellsOfABrokenConnection(t *testing.T) {
 	a := subscribed(t, s, 2, 1)
 	a.expect(2)
 	(*s.subs.Load())[0].Abort()
-	if err := await(t.Context(), "the end", func() error {
+	if err := measure.Await(t.Context(), "the end", func() error {
 		if a.broken.Load() == 0 {
 			return errors.New("it lasts")
 		}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"lars.internal/bench/measure"
 )
 
 // Metrics of lars-dns that count its loads: seconds in total, and how many.
@@ -38,7 +40,7 @@ func (d *dnsServer) metrics() (map[string]float64, error) {
 
 // awaitLoads waits until the service has read all routes n times and shows it.
 func (d *dnsServer) awaitLoads(ctx context.Context, n int) (figures map[string]float64, err error) {
-	err = await(ctx, "load of all routes", func() error {
+	err = measure.Await(ctx, "load of all routes", func() error {
 		if figures, err = d.metrics(); err != nil {
 			return err
 		}

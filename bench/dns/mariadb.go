@@ -39,7 +39,7 @@ func newDBServer(ctx context.Context, dsn, dir string) (*dbServer, error) {
 		s.url = u
 	}
 	s.pool = s.open("")
-	if err := await(ctx, "connect to the database server", func() error { return s.pool.PingContext(ctx) }); err != nil {
+	if err := measure.Await(ctx, "connect to the database server", func() error { return s.pool.PingContext(ctx) }); err != nil {
 		s.close()
 		return nil, err
 	}

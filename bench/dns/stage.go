@@ -44,12 +44,9 @@ func newStage(ctx context.Context, mysql string) (*stage, error) {
 		return nil, err
 	}
 	s := &stage{dir: dir}
-	for _, name := range []string{"lars-dns", "lars-agent", "lars"} {
-		progress("building %s", name)
-		if err := measure.Build(".", s.program(name), "./cmd/"+name); err != nil {
-			s.close()
-			return nil, err
-		}
+	if err := measure.BuildPrograms(dir, "lars-dns", "lars-agent", "lars"); err != nil {
+		s.close()
+		return nil, err
 	}
 	if s.db, err = newDBServer(ctx, mysql, dir+"/mariadb"); err != nil {
 		s.close()
@@ -139,7 +136,7 @@ func (s *stage) startDNS(db *database, env ...string) (*dnsServer, error) {
 
 // awaitReady waits until the service has loaded the routes.
 func (d *dnsServer) awaitReady(ctx context.Context) error {
-	return await(ctx, "lars-dns is ready", func() error {
+	return measure.Await(ctx, "lars-dns is ready", func() error {
 		answer, err := http.Get("http://" + d.pages + "/readyz")
 		if err != nil {
 			return err
@@ -170,22 +167,6 @@ func (s *stage) start(ctx context.Context, hosts, perService int) (d *dnsServer,
 		return nil, nil, nil, err
 	}
 	return d, db, stop, nil
-}
-
-// await calls f every few milliseconds until it returns nil, for as long as
-// maxWait lasts.
-func await(ctx context.Context, what string, f func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	for {
-		err := f()
-		if err == nil {
-			return nil
-		}
-		if pause(ctx, 5*time.Millisecond) != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-	}
 }
 
 // pause waits for d. It returns an error if ctx was done before.

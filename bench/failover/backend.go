@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"lars.internal/bench/measure"
 )
 
 // The paths of a backend.
@@ -82,7 +84,7 @@ func (b *backend) start(ctx context.Context) error {
 	if err := b.cmd.Start(); err != nil {
 		return fmt.Errorf("start a backend: %w", err)
 	}
-	return await(ctx, fmt.Sprintf("backend %v answers", b.addr), func() error { return b.get(ctx, errorsPath+"0") })
+	return measure.Await(ctx, fmt.Sprintf("backend %v answers", b.addr), func() error { return b.get(ctx, errorsPath+"0") })
 }
 
 // kill ends the process at once and waits for its end.

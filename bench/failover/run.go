@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"lars.internal/bench/measure"
 	"lars.internal/sim"
 )
 
@@ -113,7 +114,7 @@ func (y *system) callers(ctx context.Context, rate int, length time.Duration) ([
 			return nil, err
 		}
 		callers = append(callers, c)
-		err = await(ctx, fmt.Sprintf("the agent at %v knows the service", agent), func() error { return c.lars.Register(ctx, 1, 1) })
+		err = measure.Await(ctx, fmt.Sprintf("the agent at %v knows the service", agent), func() error { return c.lars.Register(ctx, 1, 1) })
 		if err != nil {
 			return nil, err
 		}

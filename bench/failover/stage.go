@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 
 	"lars.internal/bench/measure"
 )
@@ -30,12 +29,9 @@ func newStage(dark bool) (*stage, error) {
 		return nil, err
 	}
 	s := &stage{dir: dir}
-	for _, name := range []string{"lars-dns", "lars-agent", "lars"} {
-		progress("building %s", name)
-		if err := measure.Build(".", s.program(name), "lars.internal/cmd/"+name); err != nil {
-			s.close()
-			return nil, err
-		}
+	if err := measure.BuildPrograms(dir, "lars-dns", "lars-agent", "lars"); err != nil {
+		s.close()
+		return nil, err
 	}
 	if dark && os.Geteuid() == 0 {
 		if s.space, err = newNamespace(); err != nil {
@@ -165,23 +161,5 @@ func (y *system) stop() {
 	}
 	if y.stage.space != nil {
 		_ = y.stage.space.heal() // fails unless it is cut
-	}
-}
-
-// await calls f every few milliseconds until it returns nil, for at most ten
-// seconds.
-func await(ctx context.Context, what string, f func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		err := f()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", what, err)
-		case <-time.After(5 * time.Millisecond):
-		}
 	}
 }

@@ -83,6 +83,18 @@ func Build(dir, program string, args ...string) error {
 	return Command(dir, "go", append([]string{"build", "-o", program}, args...)...)
 }
 
+// BuildPrograms compiles commands of this project into dir, and says so on
+// standard error.
+func BuildPrograms(dir string, names ...string) error {
+	for _, name := range names {
+		fmt.Fprintln(os.Stderr, "building", name)
+		if err := Build(".", dir+"/"+name, "lars.internal/cmd/"+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Command runs a command in dir. Its output is part of the error.
 func Command(dir, name string, args ...string) error {
 	cmd := exec.Command(name, args...)

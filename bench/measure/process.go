@@ -15,6 +15,7 @@ package measure
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -170,14 +171,20 @@ func ThreePorts() (netip.AddrPort, error) {
 	return netip.AddrPort{}, fmt.Errorf("no three free UDP ports in a row")
 }
 
-// Await calls f every few milliseconds until it returns nil, for at most ten
-// seconds.
-func Await(what string, f func() error) error {
-	var err error
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if err = f(); err == nil {
+// Await calls f every few milliseconds until it returns nil, for at most a
+// minute.
+func Await(ctx context.Context, what string, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		err := f()
+		if err == nil {
 			return nil
 		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, err)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
-	return fmt.Errorf("%s: %w", what, err)
 }

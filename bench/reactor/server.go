@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -39,7 +40,7 @@ func startServer(v variant, proto string) (*server, error) {
 		return nil, err
 	}
 	s := &server{p, addr}
-	if err := measure.Await("wait for an answer", func() error { return s.ask(proto) }); err != nil {
+	if err := measure.Await(context.Background(), "wait for an answer", func() error { return s.ask(proto) }); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("%s: %w", v.Name, err)
 	}
