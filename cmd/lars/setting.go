@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mitchellh/go-wordwrap"
 	"github.com/spf13/cobra"
 
 	"lars.internal/admin"
@@ -19,31 +20,10 @@ func newService(s *settings) *cobra.Command {
 
 // settingHelp says what a service may have.
 func settingHelp() string {
-	return "The keys are\n" + wrap(strings.Join(policy.Keys(), ", ")+".") +
+	return "The keys are\n" + wordwrap.WrapString(strings.Join(policy.Keys(), ", ")+".", 88) +
 		"\npolicy is " + strings.Join(policy.Names(), " or ") + ". update_timeout is that of [loadbalance] in the configuration of an\n" +
 		"agent. retry_budget is the share of the calls that Go programs may make a second time, 0 to 1;\n" +
 		"0.1 if it is not set. The other keys are those of [adaptive]."
-}
-
-// wrap breaks a text of words into lines.
-func wrap(text string) string {
-	const width = 88
-	var b strings.Builder
-	column := 0
-	for _, word := range strings.Fields(text) {
-		switch {
-		case column == 0:
-		case column+1+len(word) > width:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	return b.String()
 }
 
 func newServiceSet(s *settings) *cobra.Command {

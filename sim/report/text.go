@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
+
+	"github.com/mitchellh/go-wordwrap"
 
 	"lars.internal/sim/chart"
 )
@@ -32,8 +33,8 @@ func (r *Report) Text(w io.Writer, width int) error {
 const maxChanges = 12
 
 func (r *Report) writeHead(b *bytes.Buffer, width int) {
-	fmt.Fprintf(b, "%s\n", wrap(r.heading(), width))
-	fmt.Fprintf(b, "%s\n", wrap(r.setting(), width))
+	fmt.Fprintf(b, "%s\n", wordwrap.WrapString(r.heading(), uint(width)))
+	fmt.Fprintf(b, "%s\n", wordwrap.WrapString(r.setting(), uint(width)))
 	for i, c := range r.Changes {
 		if i == maxChanges {
 			fmt.Fprintf(b, "  and %d further changes\n", len(r.Changes)-i)
@@ -75,26 +76,6 @@ func plural(n int, noun string) string {
 		return "1 " + noun
 	}
 	return chart.Number(float64(n)) + " " + noun + "s"
-}
-
-// wrap breaks a text into lines of at most width characters.
-func wrap(text string, width int) string {
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-		case column+1+len(word) > width:
-			b.WriteString("\n")
-			column = 0
-		default:
-			b.WriteString(" ")
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	return b.String()
 }
 
 // writeFigures writes the figures in columns: names to the left, numbers to the
