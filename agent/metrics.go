@@ -5,17 +5,23 @@ import (
 	"lars.internal/internal/metrics"
 )
 
+// totals returns a function that declares a counter, which is one of the fields
+// that read returns. A scrape reads them once.
+func totals[C any](set *metrics.Set, read func() C) func(name, help string, field func(*C) uint64, labels ...string) {
+	counters := metrics.Once(set, read)
+	return func(name, help string, field func(*C) uint64, labels ...string) {
+		set.CounterFunc(name, help, func() uint64 {
+			c := counters()
+			return field(&c)
+		}, labels...)
+	}
+}
+
 // newMetrics returns what an agent counts. All is read at a scrape,
 // from counters that the work itself keeps.
 func newMetrics(a *Agent) *metrics.Set {
 	set := metrics.NewSet("lars_agent_")
-	counters := metrics.Once(set, a.engine.Counters)
-	total := func(name, help string, read func(c *engine.Counters) uint64, labels ...string) {
-		set.CounterFunc(name, help, func() uint64 {
-			c := counters()
-			return read(&c)
-		}, labels...)
-	}
+	total := totals(set, a.engine.Counters)
 	const answers = "Answers to GetHost."
 	total("picks_total", "Hosts picked for programs.", func(c *engine.Counters) uint64 { return c.Picks })
 	total("answers_total", answers, func(c *engine.Counters) uint64 { return c.Picks }, "code", "success")

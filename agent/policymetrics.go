@@ -6,15 +6,9 @@ import (
 )
 
 // policyMetrics are what the balancers of all services did, those that are gone
-// included. A scrape reads all services once.
+// included.
 func policyMetrics(set *metrics.Set, a *Agent) {
-	counters := metrics.Once(set, a.engine.Balancing)
-	total := func(name, help string, read func(c *lb.Counters) uint64, labels ...string) {
-		set.CounterFunc(name, help, func() uint64 {
-			c := counters()
-			return read(&c)
-		}, labels...)
-	}
+	total := totals(set, a.engine.Balancing)
 	const ejected = "Hosts ejected, by reason: dead (connects to it failed) and rate (its calls failed more than those of others) of policy adaptive; share, row and window (err_rate, contin_err_limit and window_err_rate) of classic."
 	total("ejections_by_reason_total", ejected, func(c *lb.Counters) uint64 { return c.EjectedDead }, "reason", "dead")
 	total("ejections_by_reason_total", ejected, func(c *lb.Counters) uint64 { return c.EjectedRate }, "reason", "rate")
